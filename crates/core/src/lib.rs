@@ -1,0 +1,21 @@
+//! The words that every other crate speaks: ids, access, dates, samples, estimates and units.
+//!
+//! Nothing here reads a file, a clock or a network. Types that are written to disk live here or in `lake::schema`, and
+//! nowhere else.
+
+mod access;
+mod date;
+mod estimate;
+mod id;
+mod sample;
+mod units;
+
+pub use access::{Access, WeightsTerms};
+pub use date::{DAYS_PER_MONTH, DateError, DatePrecision, ReleaseDate};
+pub use date::{days_between, format_date, months_between, parse_date};
+    DAYS_PER_MONTH, DateError, DatePrecision, ReleaseDate, days_between, format_date, months_between, parse_date,
+};
+pub use estimate::Estimate;
+pub use id::{BenchmarkId, ModelId};
+pub use sample::{SampleRow, SampleState, SampleStream, SampleView, StateCounts, StreamError};
+pub use units::Usd;
