@@ -13,8 +13,6 @@ mod units;
 pub use access::{Access, WeightsTerms};
 pub use date::{DAYS_PER_MONTH, DateError, DatePrecision, ReleaseDate};
 pub use date::{days_between, format_date, months_between, parse_date};
-    DAYS_PER_MONTH, DateError, DatePrecision, ReleaseDate, days_between, format_date, months_between, parse_date,
-};
 pub use estimate::Estimate;
 pub use id::{BenchmarkId, ModelId};
 pub use sample::{SampleRow, SampleState, SampleStream, SampleView, StateCounts, StreamError};
