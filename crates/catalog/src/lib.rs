@@ -1,1 +1,23 @@
-//! placeholder
+//! Facts with source and date: models, labs, prices, benchmarks, published scores, per-sample results and hardware, and
+//! which release a name means.
+//!
+//! The facts are text files under `catalog/` at the root of the workspace, embedded in the binary; `xtask catalog` makes
+//! them. [`Catalog::embedded`] parses all but the per-sample results, which are read run by run.
+
+mod catalog;
+mod check;
+mod error;
+mod files;
+mod identity;
+mod rows;
+mod samples;
+pub mod schema;
+mod table;
+
+pub use catalog::Catalog;
+pub use check::{Finding, Level, check};
+pub use error::CatalogError;
+pub use identity::{Names, Pointing, Resolution, normalise, split_configuration};
+pub use rows::{Benchmark, Fact, Hardware, Lab, Model, Price, Score, Source};
+pub use samples::{PackedSamples, SampleSet, decode_outcome};
+pub use table::Place;

@@ -156,6 +156,8 @@ pub struct SampleRow {
     pub cost_usd: Option<f64>,
     /// Output tokens, where the source says.
     pub output_tokens: Option<u64>,
+    /// Characters of the answer, where the source says (columns `output_chars`, `model_chars`).
+    pub output_chars: Option<u64>,
     /// Wall seconds, where the source says.
     pub seconds: Option<f64>,
     /// Day of the run.
@@ -179,6 +181,8 @@ pub struct SampleView<'a> {
     pub score: Option<f64>,
     /// Dollars that it cost, where known.
     pub cost_usd: Option<f64>,
+    /// Characters of the answer, where known.
+    pub output_chars: Option<u64>,
 }
 
 /// Why a stream of samples broke off.

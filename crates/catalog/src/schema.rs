@@ -1,0 +1,92 @@
+//! The columns of every file of the catalog, in order. Reader and writer both use these lists, so they cannot drift apart.
+
+/// `sources.csv`: where facts come from.
+pub const SOURCES: &[&str] = &["id", "title", "publisher", "url", "license", "retrieved"];
+/// `labs.csv`: who trains models.
+pub const LABS: &[&str] = &["id", "name", "country", "aliases"];
+/// `models.csv`: releases. An empty cell is unknown.
+pub const MODELS: &[&str] = &[
+    "id",
+    "name",
+    "lab",
+    "access",
+    "access_reason",
+    "access_source",
+    "terms",
+    "license",
+    "license_source",
+    "released",
+    "released_source",
+    "parameters_total",
+    "parameters_active",
+    "parameters_source",
+    "context",
+    "context_source",
+    "modalities_in",
+    "modalities_out",
+    "modalities_source",
+    "weights",
+    "weights_source",
+];
+/// `release_dates.csv`: the dates that other sources state where they differ from `models.csv`.
+pub const RELEASE_DATES: &[&str] = &["model", "released", "source"];
+/// `aliases.csv`: other names of releases.
+pub const ALIASES: &[&str] = &["alias", "model", "source"];
+/// `moving.csv`: names that pointed to different releases over time.
+pub const MOVING: &[&str] = &["alias", "model", "starts", "source"];
+/// `overrides.csv`: rulings made by hand.
+pub const OVERRIDES: &[&str] = &["model", "field", "value", "reason", "source"];
+/// `benchmarks.csv`: benchmarks, one row a version.
+pub const BENCHMARKS: &[&str] =
+    &["id", "name", "version", "released", "released_source", "metric", "domain", "index", "aliases", "source"];
+/// `scores*.csv`: published scores.
+pub const SCORES: &[&str] =
+    &["model", "configuration", "label", "benchmark", "value", "n", "source", "date", "harness", "dataset"];
+/// `prices_*.csv`: US dollars per million tokens.
+pub const PRICES: &[&str] = &[
+    "model",
+    "provider",
+    "input",
+    "cached_input",
+    "cache_write",
+    "output",
+    "batch_input",
+    "batch_output",
+    "starts",
+    "source",
+    "note",
+];
+/// `hardware.csv`: accelerators and what an hour of one costs.
+pub const HARDWARE: &[&str] = &[
+    "name",
+    "vendor",
+    "memory_gb",
+    "bandwidth_tb_s",
+    "bf16_tflops",
+    "fp8_tflops",
+    "fp4_tflops",
+    "power_kw",
+    "usd_hour_hyperscaler",
+    "usd_hour_neocloud",
+    "usd_hour_rental_3y",
+    "note",
+    "source",
+];
+/// `samples/<benchmark>.samples.csv`: the samples, ascending by the bytes of their id.
+pub const SAMPLES: &[&str] = &["position", "sample", "group"];
+/// `samples/<benchmark>.runs.csv`: one row a run.
+pub const RUNS: &[&str] = &[
+    "run",
+    "label",
+    "model",
+    "route",
+    "date",
+    "grader",
+    "dataset_size",
+    "epochs",
+    "input_tokens",
+    "output_tokens",
+    "reasoning_tokens",
+];
+/// `samples/<benchmark>.outcomes.csv`: one row a run and epoch, one letter a sample position.
+pub const OUTCOMES: &[&str] = &["run", "epoch", "outcomes"];

@@ -1,0 +1,224 @@
+//! Models with scores on one common scale, ready to be weighed: the capability index, or a single benchmark.
+
+use std::collections::BTreeMap;
+
+use thiserror::Error;
+use time::Date;
+use weighbridge_catalog::{Catalog, Model};
+use weighbridge_core::{Access, BenchmarkId, ModelId, ReleaseDate, WeightsTerms};
+use weighbridge_stats::bootstrap::Resampler;
+use weighbridge_stats::distribution::normal_quantile;
+
+use crate::frontier::{Entrant, Side};
+use crate::index::{Anchors, Draws, Index, IndexError};
+
+/// The anchors of Epoch AI's ECI by the ids of the catalog.
+pub const CATALOG_ANCHORS: Anchors<'static> =
+    Anchors { low: "anthropic/claude-3.5-sonnet", high: "openai/gpt-5", slope: "winogrande" };
+
+/// Why there is nothing to weigh.
+#[derive(Debug, Error)]
+pub enum BoardError {
+    /// The index cannot be fitted.
+    #[error(transparent)]
+    Index(#[from] IndexError),
+    /// No scores for the benchmark.
+    #[error("no score on benchmark '{0}' in the catalog")]
+    NoScores(String),
+}
+
+/// What the scores count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// Points of the capability index.
+    IndexPoints,
+    /// Percent of a benchmark.
+    PercentagePoints,
+}
+
+impl Unit {
+    /// The unit in a sentence.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::IndexPoints => "index points",
+            Self::PercentagePoints => "percentage points",
+        }
+    }
+}
+
+/// A model that may stand on a frontier.
+#[derive(Clone, Debug)]
+pub struct Contestant {
+    /// Catalog id.
+    pub id: ModelId,
+    /// Name to show.
+    pub name: String,
+    /// Name of the lab.
+    pub lab: String,
+    /// Country of the lab.
+    pub country: String,
+    /// Open, closed or unsettled.
+    pub access: Access,
+    /// Terms of open weights.
+    pub terms: Option<WeightsTerms>,
+    /// License.
+    pub license: Option<String>,
+    /// Release date; a model without one stands on no frontier.
+    pub released: Option<ReleaseDate>,
+    /// Scores behind its place.
+    pub scores: usize,
+}
+
+impl Contestant {
+    fn of(catalog: &Catalog, model: &Model, scores: usize) -> Self {
+        let lab = catalog.lab_of(model);
+        Self {
+            id: model.id.clone(),
+            name: model.name.clone(),
+            lab: lab.map_or_else(|| model.lab.clone(), |lab| lab.name.clone()),
+            country: lab.map_or_else(|| "unknown".into(), |lab| lab.country.clone()),
+            access: model.access,
+            terms: model.terms,
+            license: model.license.as_ref().map(|fact| fact.value.clone()),
+            released: model.released.as_ref().map(|fact| fact.value),
+            scores,
+        }
+    }
+}
+
+/// Scores of many models on one scale, with draws that carry their uncertainty.
+#[derive(Clone, Debug)]
+pub struct Board {
+    /// What is scored: `capability index` or the name of a benchmark.
+    pub title: String,
+    /// What the scores count.
+    pub unit: Unit,
+    /// The models; position = column of the score vectors.
+    pub contestants: Vec<Contestant>,
+    /// Fitted or published scores.
+    pub scores: Vec<f64>,
+    /// Draws of the scores.
+    pub draws: Draws,
+    /// How the draws were made.
+    pub method: String,
+    /// Ids of the sources of the scores, with how many scores each gives.
+    pub sources: BTreeMap<String, usize>,
+    /// Names of models whose scores carry no uncertainty because their sample counts are not known.
+    pub without_n: Vec<String>,
+}
+
+impl Board {
+    /// The capability index over the scores of one data set of the catalog.
+    ///
+    /// # Errors
+    /// The scores make no index.
+    pub fn of_index(
+        catalog: &Catalog,
+        dataset: &str,
+        draws: usize,
+        seed: u64,
+        tick: &(dyn Fn() + Sync),
+    ) -> Result<Self, BoardError> {
+        let rows = catalog.scores(dataset).map(|s| (s.model.as_str(), s.benchmark.as_str(), s.value));
+        let index = Index::fit(rows, &CATALOG_ANCHORS)?;
+        let mut sources = BTreeMap::new();
+        for score in catalog.scores(dataset) {
+            *sources.entry(score.source.clone()).or_insert(0) += 1;
+        }
+        let scores_of = |m: usize| index.problem.starts[m + 1] - index.problem.starts[m];
+        let contestants = (0..index.problem.models.len())
+            .map(|m| contestant(catalog, &ModelId::new(index.problem.models[m].as_str()), scores_of(m)))
+            .collect();
+        let draws = index.draw(draws, seed, tick);
+        let method = format!("bootstrap of the index, {} draws, scores resampled within each model", draws.len());
+        Ok(Self {
+            title: "capability index".into(),
+            unit: Unit::IndexPoints,
+            contestants,
+            scores: index.scores,
+            draws,
+            method,
+            sources,
+            without_n: Vec::new(),
+        })
+    }
+
+    /// One benchmark: the best published score of each model, in percent.
+    ///
+    /// Draws add binomial noise where the number of samples is known.
+    ///
+    /// # Errors
+    /// The catalog has no score on the benchmark.
+    pub fn of_benchmark(catalog: &Catalog, id: &BenchmarkId, draws: usize, seed: u64) -> Result<Self, BoardError> {
+        let mut best: BTreeMap<&ModelId, (f64, Option<u32>, usize)> = BTreeMap::new();
+        let mut sources = BTreeMap::new();
+        for score in catalog.scores_of(id) {
+            *sources.entry(score.source.clone()).or_insert(0) += 1;
+            let entry = best.entry(&score.model).or_insert((score.value, score.n, 0));
+            if score.value > entry.0 {
+                (entry.0, entry.1) = (score.value, score.n);
+            }
+            entry.2 += 1;
+        }
+        if best.is_empty() {
+            return Err(BoardError::NoScores(id.to_string()));
+        }
+        let contestants: Vec<_> = best.iter().map(|(model, &(_, _, n))| contestant(catalog, model, n)).collect();
+        let scores: Vec<f64> = best.values().map(|&(value, _, _)| 100.0 * value).collect();
+        let error =
+            |&(p, n, _): &(f64, Option<u32>, usize)| n.map_or(0.0, |n| 100.0 * (p * (1.0 - p) / f64::from(n)).sqrt());
+        let errors: Vec<f64> = best.values().map(error).collect();
+        let without_n =
+            contestants.iter().zip(best.values()).filter(|(_, v)| v.1.is_none()).map(|(c, _)| c.name.clone()).collect();
+        let mut rows = Vec::with_capacity(draws * scores.len());
+        for k in 0..draws {
+            let mut random = Resampler::new(seed, k as u64);
+            rows.extend(scores.iter().zip(&errors).map(|(s, e)| s + e * standard_normal(&mut random)));
+        }
+        let draws = Draws::from_rows(scores.len(), rows, 0);
+        let method =
+            format!("{} draws of binomial noise on each published score whose sample count is known", draws.len());
+        let title = catalog.benchmark(id).map_or_else(|| id.to_string(), |b| b.name.clone());
+        Ok(Self { title, unit: Unit::PercentagePoints, contestants, scores, draws, method, sources, without_n })
+    }
+
+    /// The models of one access released by `as_of`, earliest first; `also` may narrow them.
+    #[must_use]
+    pub fn side(&self, access: Access, as_of: Date, also: impl Fn(&Contestant) -> bool) -> Side {
+        let entrants = self.contestants.iter().enumerate().filter(|(_, c)| c.access == access && also(c));
+        let dated = entrants.filter_map(|(column, c)| c.released.map(|r| Entrant::new(r.date, column)));
+        Side::new(dated.collect()).until(as_of.to_julian_day())
+    }
+
+    /// True where at least one score carries uncertainty.
+    #[must_use]
+    pub fn has_uncertainty(&self) -> bool {
+        self.without_n.len() < self.contestants.len() && !self.draws.is_empty()
+    }
+}
+
+/// The contestant with that id; a model that the catalog does not list has unknown access and no date.
+fn contestant(catalog: &Catalog, id: &ModelId, scores: usize) -> Contestant {
+    catalog.model(id).map_or_else(
+        || Contestant {
+            id: id.clone(),
+            name: id.to_string(),
+            lab: "unknown".into(),
+            country: "unknown".into(),
+            access: Access::Unknown,
+            terms: None,
+            license: None,
+            released: None,
+            scores,
+        },
+        |model| Contestant::of(catalog, model, scores),
+    )
+}
+
+/// A standard normal number by inversion of a uniform one on 2^53 equal cells.
+fn standard_normal(random: &mut Resampler) -> f64 {
+    const CELLS: usize = 1 << 53;
+    let uniform = (random.row(CELLS) as f64 + 0.5) / CELLS as f64;
+    normal_quantile(uniform).unwrap_or(0.0)
+}

@@ -1,0 +1,315 @@
+//! Least squares for the index: Newton steps with Levenberg-Marquardt damping, in block form.
+//!
+//! A score couples one model with one benchmark, so the capabilities are eliminated exactly (each is a 1 x 1 block) and
+//! only a dense system of two unknowns a benchmark is factored: 113 unknowns instead of 335 for the ECI data. Bounds are
+//! kept by an active set: a parameter at its bound whose gradient points outward is held for the step, and steps are
+//! projected.
+
+use super::problem::{LOCATION_BOUNDS, Problem, RIDGE, SLOPE_BOUNDS};
+use weighbridge_stats::linear::Cholesky;
+
+/// The search stops when a step changes the objective by less than this share of it.
+const COST_TOLERANCE: f64 = 1e-8;
+/// Gauss-Newton steps, whose matrix is never indefinite, lead until one gains less than this share of the objective;
+/// from there full Newton steps converge in a handful.
+const NEWTON_GAIN: f64 = 1e-3;
+/// Damping of the first step.
+const FIRST_DAMPING: f64 = 1e-2;
+/// No more than this many accepted or rejected steps are tried.
+const MAX_STEPS: usize = 400;
+/// Damping above which no step helps any more.
+const MAX_DAMPING: f64 = 1e8;
+
+/// Parameters of the index on the raw scale.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Parameters {
+    /// Capability of each model.
+    pub capability: Vec<f64>,
+    /// Difficulty of each benchmark.
+    pub difficulty: Vec<f64>,
+    /// Slope of each benchmark.
+    pub slope: Vec<f64>,
+}
+
+impl Parameters {
+    /// The start of a first fit: capabilities and difficulties 0, slopes 1.
+    ///
+    /// Epoch AI starts from normal noise of deviation 0.1; the optimum is the same.
+    #[must_use]
+    pub fn start(problem: &Problem) -> Self {
+        Self {
+            capability: vec![0.0; problem.models.len()],
+            difficulty: vec![0.0; problem.benchmarks.len()],
+            slope: vec![1.0; problem.benchmarks.len()],
+        }
+    }
+}
+
+/// A fitted index on the raw scale.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Fit {
+    /// The optimum.
+    pub parameters: Parameters,
+    /// Half the weighted sum of squares plus half the penalty, as scipy counts it.
+    pub cost: f64,
+    /// Steps tried.
+    pub steps: usize,
+    /// False when the step limit was reached first.
+    pub converged: bool,
+}
+
+/// Minimises the objective over the scores, each counted `weights[i]` times, from `start`.
+///
+/// `weights` has one entry a score: 1 for the fit itself, resample counts for a bootstrap draw.
+#[must_use]
+pub fn solve(problem: &Problem, weights: &[f64], start: &Parameters) -> Fit {
+    let mut system = System::new(problem);
+    solve_in(&mut system, problem, weights, start)
+}
+
+/// As [`solve`], with the work space of an earlier call on the same problem.
+pub(super) fn solve_in(system: &mut System, problem: &Problem, weights: &[f64], start: &Parameters) -> Fit {
+    let mut at = start.clone();
+    let mut cost = objective(problem, weights, &at);
+    let mut damping = FIRST_DAMPING;
+    let mut curvature = Curvature::GaussNewton;
+    let mut converged = false;
+    let mut steps = 0;
+    let mut fresh = true;
+    while steps < MAX_STEPS {
+        steps += 1;
+        if fresh {
+            system.assemble(problem, weights, &at, curvature);
+        }
+        let Some(trial) = system.step(problem, &at, damping) else {
+            damping *= 8.0;
+            fresh = false;
+            if damping > MAX_DAMPING {
+                break;
+            }
+            continue;
+        };
+        let trial_cost = objective(problem, weights, &trial);
+        let gain = cost - trial_cost;
+        fresh = gain > 0.0;
+        if fresh {
+            at = trial;
+            cost = trial_cost;
+            damping = (damping * 0.1).max(1e-12);
+            if gain < NEWTON_GAIN * cost {
+                curvature = Curvature::Newton;
+            }
+        } else {
+            damping *= 8.0;
+        }
+        if gain.abs() <= COST_TOLERANCE * cost {
+            converged = true;
+            break;
+        }
+        if damping > MAX_DAMPING {
+            break;
+        }
+    }
+    Fit { parameters: at, cost, steps, converged }
+}
+
+fn ridge(problem: &Problem) -> f64 {
+    RIDGE / problem.parameters() as f64
+}
+
+fn sigmoid(z: f64) -> f64 {
+    1.0 / (1.0 + (-z).exp())
+}
+
+fn objective(problem: &Problem, weights: &[f64], at: &Parameters) -> f64 {
+    let mut squares = 0.0;
+    for (o, &w) in problem.observations.iter().zip(weights) {
+        if w > 0.0 {
+            let r = sigmoid(at.slope[o.benchmark] * (at.capability[o.model] - at.difficulty[o.benchmark])) - o.score;
+            squares += w * r * r;
+        }
+    }
+    let anchor = at.slope[problem.slope_anchor];
+    let penalty: f64 = at.capability.iter().chain(&at.difficulty).chain(&at.slope).map(|t| t * t).sum();
+    0.5 * (squares + ridge(problem) * (penalty - anchor * anchor))
+}
+
+/// Which second derivatives enter the step.
+#[derive(Clone, Copy, PartialEq)]
+enum Curvature {
+    /// Products of first derivatives only.
+    GaussNewton,
+    /// All of them.
+    Newton,
+}
+
+/// The second-order model of the objective at one point, and the work space to solve it.
+///
+/// Benchmark unknowns are laid out as (difficulty, slope) pairs: `2 b` and `2 b + 1`.
+pub(super) struct System {
+    model_diagonal: Vec<f64>,
+    model_gradient: Vec<f64>,
+    model_held: Vec<bool>,
+    /// Coupling of a score's model with its benchmark's pair, one a score.
+    coupling: Vec<[f64; 2]>,
+    pair_block: Vec<[f64; 3]>,
+    pair_gradient: Vec<f64>,
+    pair_held: Vec<bool>,
+    factor: Cholesky,
+    step: Vec<f64>,
+}
+
+impl System {
+    pub(super) fn new(problem: &Problem) -> Self {
+        let (m, b) = (problem.models.len(), problem.benchmarks.len());
+        Self {
+            model_diagonal: vec![0.0; m],
+            model_gradient: vec![0.0; m],
+            model_held: vec![false; m],
+            coupling: vec![[0.0; 2]; problem.observations.len()],
+            pair_block: vec![[0.0; 3]; b],
+            pair_gradient: vec![0.0; 2 * b],
+            pair_held: vec![false; 2 * b],
+            factor: Cholesky::new(2 * b),
+            step: vec![0.0; 2 * b],
+        }
+    }
+
+    /// Gradient and Hessian blocks at a point.
+    fn assemble(&mut self, problem: &Problem, weights: &[f64], at: &Parameters, curvature: Curvature) {
+        let ridge = ridge(problem);
+        let second = if curvature == Curvature::Newton { 1.0 } else { 0.0 };
+        for (m, &c) in at.capability.iter().enumerate() {
+            self.model_diagonal[m] = ridge;
+            self.model_gradient[m] = ridge * c;
+        }
+        for b in 0..problem.benchmarks.len() {
+            self.pair_block[b] = [ridge, 0.0, ridge];
+            self.pair_gradient[2 * b] = ridge * at.difficulty[b];
+            self.pair_gradient[2 * b + 1] = ridge * at.slope[b];
+        }
+        for (i, (o, &w)) in problem.observations.iter().zip(weights).enumerate() {
+            if w <= 0.0 {
+                self.coupling[i] = [0.0; 2];
+                continue;
+            }
+            let (b, m) = (o.benchmark, o.model);
+            let (slope, distance) = (at.slope[b], at.capability[m] - at.difficulty[b]);
+            let p = sigmoid(slope * distance);
+            let first = p * (1.0 - p);
+            let r = p - o.score;
+            let g = w * r * first;
+            // Curvature along z = slope * distance, and the mixed term of z itself.
+            let curvature = w * first * first + second * g * (1.0 - 2.0 * p);
+            let mixed = second * g;
+            self.model_gradient[m] += g * slope;
+            self.model_diagonal[m] += curvature * slope * slope;
+            self.pair_gradient[2 * b] -= g * slope;
+            self.pair_gradient[2 * b + 1] += g * distance;
+            self.pair_block[b][0] += curvature * slope * slope;
+            self.pair_block[b][1] -= curvature * slope * distance + mixed;
+            self.pair_block[b][2] += curvature * distance * distance;
+            self.coupling[i] = [-curvature * slope * slope, curvature * slope * distance + mixed];
+        }
+        self.hold_at_bounds(problem, at);
+    }
+
+    /// Marks the parameters that sit at a bound and would leave it.
+    fn hold_at_bounds(&mut self, problem: &Problem, at: &Parameters) {
+        let held = |value: f64, gradient: f64, (low, high): (f64, f64)| {
+            (value <= low && gradient > 0.0) || (value >= high && gradient < 0.0)
+        };
+        for (m, &c) in at.capability.iter().enumerate() {
+            self.model_held[m] = held(c, self.model_gradient[m], LOCATION_BOUNDS);
+        }
+        for b in 0..problem.benchmarks.len() {
+            self.pair_held[2 * b] = held(at.difficulty[b], self.pair_gradient[2 * b], LOCATION_BOUNDS);
+            self.pair_held[2 * b + 1] =
+                b == problem.slope_anchor || held(at.slope[b], self.pair_gradient[2 * b + 1], SLOPE_BOUNDS);
+        }
+    }
+
+    /// The projected Newton step from `at`, or `None` where the damped Hessian is not positive definite.
+    fn step(&mut self, problem: &Problem, at: &Parameters, damping: f64) -> Option<Parameters> {
+        if self.model_diagonal.iter().zip(&self.model_held).any(|(&d, &held)| !held && d + damping <= 0.0) {
+            return None;
+        }
+        self.reduce(problem, damping);
+        self.factor.factor().ok()?;
+        self.factor.solve(&mut self.step);
+        let mut trial = at.clone();
+        for b in 0..problem.benchmarks.len() {
+            trial.difficulty[b] = (at.difficulty[b] + self.step[2 * b]).clamp(LOCATION_BOUNDS.0, LOCATION_BOUNDS.1);
+            if b != problem.slope_anchor {
+                trial.slope[b] = (at.slope[b] + self.step[2 * b + 1]).clamp(SLOPE_BOUNDS.0, SLOPE_BOUNDS.1);
+            }
+        }
+        for m in 0..problem.models.len() {
+            if self.model_held[m] {
+                continue;
+            }
+            let mut rest = -self.model_gradient[m];
+            for i in problem.starts[m]..problem.starts[m + 1] {
+                let b = problem.observations[i].benchmark;
+                rest -= self.coupling[i][0] * self.step[2 * b] + self.coupling[i][1] * self.step[2 * b + 1];
+            }
+            let moved = at.capability[m] + rest / (self.model_diagonal[m] + damping);
+            trial.capability[m] = moved.clamp(LOCATION_BOUNDS.0, LOCATION_BOUNDS.1);
+        }
+        Some(trial)
+    }
+
+    /// Eliminates the capabilities: the Schur complement on the benchmark unknowns and its right-hand side.
+    fn reduce(&mut self, problem: &Problem, damping: f64) {
+        let n = 2 * problem.benchmarks.len();
+        let matrix = self.factor.matrix_mut();
+        matrix.fill(0.0);
+        for (b, block) in self.pair_block.iter().enumerate() {
+            let row = 2 * b;
+            matrix[row * n + row] = block[0] + damping;
+            matrix[(row + 1) * n + row] = block[1];
+            matrix[(row + 1) * n + row + 1] = block[2] + damping;
+        }
+        for (to, from) in self.step.iter_mut().zip(&self.pair_gradient) {
+            *to = -from;
+        }
+        for m in 0..problem.models.len() {
+            if self.model_held[m] {
+                continue;
+            }
+            let inverse = 1.0 / (self.model_diagonal[m] + damping);
+            let range = problem.starts[m]..problem.starts[m + 1];
+            for i in range.clone() {
+                let [ci0, ci1] = self.coupling[i];
+                if ci0 == 0.0 && ci1 == 0.0 {
+                    continue;
+                }
+                let bi = 2 * problem.observations[i].benchmark;
+                let (s0, s1) = (ci0 * inverse, ci1 * inverse);
+                self.step[bi] += s0 * self.model_gradient[m];
+                self.step[bi + 1] += s1 * self.model_gradient[m];
+                for j in range.clone() {
+                    let bj = 2 * problem.observations[j].benchmark;
+                    if bj > bi {
+                        continue;
+                    }
+                    let [cj0, cj1] = self.coupling[j];
+                    matrix[bi * n + bj] -= s0 * cj0;
+                    matrix[bi * n + bj + 1] -= s0 * cj1;
+                    matrix[(bi + 1) * n + bj] -= s1 * cj0;
+                    matrix[(bi + 1) * n + bj + 1] -= s1 * cj1;
+                }
+            }
+        }
+        for (k, &held) in self.pair_held.iter().enumerate() {
+            if held {
+                matrix[k * n..k * n + k].fill(0.0);
+                for below in k + 1..n {
+                    matrix[below * n + k] = 0.0;
+                }
+                matrix[k * n + k] = 1.0;
+                self.step[k] = 0.0;
+            }
+        }
+    }
+}

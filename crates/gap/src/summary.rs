@@ -1,0 +1,47 @@
+//! From draws to estimates: the one place where a list of draws becomes a value with an interval.
+
+use weighbridge_core::Estimate;
+use weighbridge_stats::StatError;
+use weighbridge_stats::quantile::quantiles;
+
+/// Coverage of the intervals of the gap: 90 %, as Epoch AI publishes its index.
+pub const LEVEL: f64 = 0.9;
+
+/// `value` with the central [`LEVEL`] interval of `draws`.
+///
+/// # Errors
+/// There are no draws or one is not finite.
+pub fn with_interval(value: f64, draws: &[f64], method: &str) -> Result<Estimate, StatError> {
+    let tail = (1.0 - LEVEL) / 2.0;
+    let ends = quantiles(draws, &[tail, 1.0 - tail])?;
+    Ok(Estimate {
+        value,
+        lower: Some(ends[0]),
+        upper: Some(ends[1]),
+        level: LEVEL,
+        method: method.to_owned(),
+        n: draws.len() as u64,
+    })
+}
+
+/// `value` of which no interval is known, and why.
+#[must_use]
+pub fn without_interval(value: f64, n: usize, method: &str) -> Estimate {
+    Estimate { value, lower: None, upper: None, level: LEVEL, method: method.to_owned(), n: n as u64 }
+}
+
+/// The median of `draws` with their interval.
+///
+/// # Errors
+/// As [`with_interval`].
+pub fn median(draws: &[f64], method: &str) -> Result<Estimate, StatError> {
+    with_interval(weighbridge_stats::quantile::median(draws)?, draws, method)
+}
+
+/// The mean of `draws` with their interval.
+///
+/// # Errors
+/// As [`with_interval`].
+pub fn mean(draws: &[f64], method: &str) -> Result<Estimate, StatError> {
+    with_interval(draws.iter().sum::<f64>() / draws.len() as f64, draws, method)
+}

@@ -1,0 +1,140 @@
+//! Per-sample scores as CSV: one row a sample, with the columns that `import --help` and the reference page list.
+//!
+//! A blank score is a sample without a score, never a zero; what became of it is taken from `label` where that says so.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use weighbridge_core::{SampleRow, SampleState};
+
+use super::csv_table::CsvTable;
+use super::{Imported, Input, Sniff, stem};
+use crate::LakeError;
+use crate::schema::ModelRow;
+use crate::writer::Staged;
+
+const REQUIRED: [&str; 6] = ["benchmark", "item_id", "model", "open_or_closed", "score", "group"];
+const SCORE: &str = "a score from 0 to 1, or blank where the sample has none";
+const FROM_ZERO: &str = "a finite number from 0";
+
+pub(super) fn sniff(input: &Input) -> Sniff {
+    let header = input.csv_header();
+    let has = |name: &str| header.iter().any(|column| column == name);
+    let known = REQUIRED.iter().filter(|name| has(name)).count();
+    if known >= 4 || (has("item_id") && has("score")) { Sniff::Yes } else { Sniff::No }
+}
+
+pub(super) fn import(input: &Input, staged: &mut Staged) -> Result<Imported, LakeError> {
+    let mut table = CsvTable::open(input.path(), input.reader()?)?;
+    let [benchmark, sample, model, access, score, group] = table.require(REQUIRED)?;
+    let label = table.optional("label");
+    let run = table.optional("run_id");
+    let epoch = table.optional("epoch");
+    let grader = table.optional("grader");
+    let cost = table.optional("cost_usd");
+    let tokens = table.optional("output_tokens");
+    let chars = ["output_chars", "model_chars"].into_iter().find_map(|name| table.optional(name));
+    let seconds = table.optional("seconds");
+    let date = table.optional("date");
+    let size = table.optional("dataset_size");
+    let left_out = table.left_out();
+
+    let mut models: BTreeSet<(String, Option<String>)> = BTreeSet::new();
+    let mut last_model = None;
+    let mut zero_labels: BTreeMap<String, u64> = BTreeMap::new();
+    while table.next_row()? {
+        let label = table.text(label);
+        let score = table.number(score, 1.0, SCORE);
+        let row = SampleRow {
+            benchmark: table.required_text(benchmark),
+            model: table.required_text(model),
+            run: table.text(run),
+            sample: table.required_text(sample),
+            epoch: table.parse(epoch, "a whole number from 1", positive).unwrap_or(1),
+            group: table.text(group),
+            state: if score.is_some() { SampleState::Scored } else { state_of_label(label.as_deref()) },
+            score,
+            grader: table.text(grader),
+            cost_usd: table.number(cost, f64::MAX, FROM_ZERO),
+            output_tokens: table.count(tokens),
+            output_chars: table.count(chars),
+            seconds: table.number(seconds, f64::MAX, FROM_ZERO),
+            date: table.day(date),
+            dataset_size: table.parse(size, "a whole number from 1", positive),
+        };
+        let access = table.text(access);
+        if !table.row_is_good() {
+            continue;
+        }
+        staged.sample(&row)?;
+        if let Some(label) = label
+            && row.score == Some(0.0)
+            && state_of_label(Some(&label)) != SampleState::Missing
+        {
+            *zero_labels.entry(label).or_default() += 1;
+        }
+        let stated = Some((row.model, access));
+        if stated != last_model {
+            models.extend(stated.clone());
+            last_model = stated;
+        }
+    }
+    input.check_unchanged(&table.finish()?)?;
+
+    let dataset = stem(input.path());
+    let notes = notes(&models, &zero_labels);
+    let rows: Vec<ModelRow> = models.into_iter().map(|(name, access)| model_row(&dataset, name, access)).collect();
+    staged.models(&rows)?;
+    Ok(Imported { dataset, columns_left_out: left_out, notes })
+}
+
+/// What a label says of a sample that has no score; what is not known to mean more is missing.
+fn state_of_label(label: Option<&str>) -> SampleState {
+    let Some(label) = label else { return SampleState::Missing };
+    let label = label.trim().to_ascii_lowercase();
+    match label.as_str() {
+        "no_answer" | "unparsed" => SampleState::WrongFormat,
+        "length" | "max_tokens" => SampleState::Truncated,
+        "refusal" | "content_filter" => SampleState::Refused,
+        _ => match SampleState::from_name(&label) {
+            Some(SampleState::Scored) | None => SampleState::Missing,
+            Some(state) => state,
+        },
+    }
+}
+
+fn positive(text: &str) -> Option<u32> {
+    text.trim().parse().ok().filter(|n| *n >= 1)
+}
+
+fn notes(models: &BTreeSet<(String, Option<String>)>, zero_labels: &BTreeMap<String, u64>) -> Vec<String> {
+    let mut notes: Vec<String> = zero_labels
+        .iter()
+        .map(|(label, n)| format!("{n} samples with label '{label}' have the score 0 in the source; the score was kept"))
+        .collect();
+    let unstated = models.iter().filter(|(_, access)| access.is_none()).map(|(name, _)| name.as_str());
+    let unstated: Vec<&str> = unstated.collect();
+    if !unstated.is_empty() {
+        notes.push(format!("open_or_closed is blank for {}; their access stays unknown", unstated.join(", ")));
+    }
+    let mut stated: BTreeMap<&str, usize> = BTreeMap::new();
+    for (name, _) in models {
+        *stated.entry(name).or_default() += 1;
+    }
+    let both: Vec<&str> = stated.into_iter().filter(|(_, n)| *n > 1).map(|(name, _)| name).collect();
+    if !both.is_empty() {
+        notes.push(format!("open_or_closed has more than one value for {}", both.join(", ")));
+    }
+    notes
+}
+
+fn model_row(dataset: &str, name: String, access: Option<String>) -> ModelRow {
+    ModelRow {
+        dataset: dataset.to_owned(),
+        name,
+        lab: None,
+        country: None,
+        access,
+        accessibility: None,
+        release_date: None,
+    }
+}
