@@ -5,6 +5,7 @@
 pub mod board;
 pub mod caveat;
 pub mod concentration;
+pub mod contrast;
 pub mod frontier;
 pub mod index;
 pub mod lag;

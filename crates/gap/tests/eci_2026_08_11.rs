@@ -2,6 +2,8 @@
 //!
 //! Reference: `data/reference/eci_2026-08-11`, made with scipy `least_squares`; see `notes/methods.md` 1.
 
+#![expect(clippy::unwrap_used, reason = "a test stops where its reference cannot be read")]
+
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -96,7 +98,7 @@ fn difficulties_and_slopes_equal_the_published_ones() {
         let b = place[name.as_str()];
         // The looser stop of the published run shows in the easiest benchmarks, which only weak models tell apart.
         assert!((difficulties[b] - edi.unwrap()).abs() < 0.25, "{name}: {} against {edi:?}", difficulties[b]);
-        assert!((slopes[b] - slope.unwrap()).abs() < 2e-4, "{name}: {} against {slope:?}", slopes[b]);
+        assert!((slopes[b] - slope.unwrap()).abs() < 5e-3 * slope.unwrap(), "{name}: {} against {slope:?}", slopes[b]);
     }
 }
 

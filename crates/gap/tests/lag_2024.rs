@@ -4,6 +4,8 @@
 //! benchmarks' training data ("Flan"), distrusts some MMLU scores (trust -1), counts SEAL Math as GSM1k, and divides by
 //! months of 365/12 days.
 
+#![expect(clippy::unwrap_used, reason = "a test stops where its reference cannot be read")]
+
 use time::Date;
 use weighbridge_core::parse_date;
 use weighbridge_gap::frontier::Entrant;

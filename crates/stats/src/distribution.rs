@@ -46,16 +46,16 @@ pub fn t_for_level(level: f64, freedom: f64) -> Result<f64, StatError> {
     StatError::unless_finite("Student t quantile", t)
 }
 
-/// Two-sided p value of a normal score.
+/// Two-sided p value of a normal score. One that is too small for an `f64` is given as the smallest positive one.
 ///
 /// # Errors
 /// `z` is NaN or infinite.
 pub fn two_sided_p(z: f64) -> Result<f64, StatError> {
     StatError::unless_finite("z score", z)?;
-    Ok(erfc(z.abs() * std::f64::consts::FRAC_1_SQRT_2))
+    Ok(erfc(z.abs() * std::f64::consts::FRAC_1_SQRT_2).max(f64::MIN_POSITIVE))
 }
 
-/// Two-sided p value of a Student t score.
+/// Two-sided p value of a Student t score, as [`two_sided_p`].
 ///
 /// # Errors
 /// `t` is NaN or infinite, or `freedom` is not at least 1.
@@ -65,7 +65,7 @@ pub fn two_sided_p_t(t: f64, freedom: f64) -> Result<f64, StatError> {
     if freedom > LARGE_FREEDOM {
         return two_sided_p(t * (1.0 - (t * t + 1.0) / (4.0 * freedom)));
     }
-    Ok((2.0 * student.sf(t.abs())).min(1.0))
+    Ok((2.0 * student.sf(t.abs())).clamp(f64::MIN_POSITIVE, 1.0))
 }
 
 /// Upper tail probability of a chi-square with one degree of freedom.
@@ -166,6 +166,7 @@ mod tests {
             assert!(z_for_level(level).is_err(), "{level}");
         }
         assert!(two_sided_p(f64::NAN).is_err() && two_sided_p(f64::INFINITY).is_err());
+        assert!(two_sided_p(50.0).unwrap() > 0.0 && two_sided_p_t(1e6, 400.0).unwrap() > 0.0);
         assert!(chi2_p(-1.0).is_err() && normal_quantile(0.0).is_err());
     }
 }

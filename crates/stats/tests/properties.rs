@@ -1,7 +1,5 @@
 //! What must hold for any input.
 
-#![expect(clippy::unwrap_used, reason = "a helper of a test stops where the test would")]
-
 use proptest::collection::vec;
 use proptest::prelude::*;
 use weighbridge_stats::bootstrap::Resampler;
