@@ -9,7 +9,7 @@ use weighbridge_core::{BenchmarkId, ModelId, ReleaseDate};
 
 use crate::check::Finding;
 use crate::error::CatalogError;
-use crate::files::Files;
+use crate::files::{self, Files};
 use crate::identity::{Names, Pointing, Resolution};
 use crate::rows::{Benchmark, Fact, Hardware, Lab, Model, Price, Score, Source};
 use crate::schema;
@@ -80,6 +80,11 @@ impl Catalog {
     /// A file is absent or does not follow its schema.
     pub fn from_dir(folder: &Path) -> Result<Self, CatalogError> {
         Self::load(Files::from_dir(folder)?)
+    }
+
+    /// The files that make up a catalog, by their names relative to its folder.
+    pub fn file_names() -> impl Iterator<Item = &'static str> {
+        files::EMBEDDED.iter().map(|(name, _)| *name)
     }
 
     fn load(files: Files) -> Result<Self, CatalogError> {
@@ -217,6 +222,14 @@ impl Catalog {
     #[must_use]
     pub fn prices_of(&self, model: &ModelId) -> &[Price] {
         self.prices.get(model).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// The price of each provider of a model that held on a day, as far as is known; a provider whose first price is known
+    /// from a later day only is left out.
+    pub fn prices_at<'a>(&'a self, model: &ModelId, day: Date) -> impl Iterator<Item = &'a Price> {
+        self.prices_of(model)
+            .chunk_by(|a, b| a.provider == b.provider)
+            .filter_map(move |history| history.iter().rfind(|price| price.starts.is_none_or(|starts| starts <= day)))
     }
 
     /// Release dates that other sources state for a model, where they differ from the one of [`Model::released`].

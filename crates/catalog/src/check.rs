@@ -73,6 +73,7 @@ pub fn check(catalog: &Catalog) -> Vec<Finding> {
             found.push(Finding::error(score.place, format!("value {} is not a fraction between 0 and 1", score.value)));
         }
     }
+    check_runs(catalog, &mut found);
     found.sort_by(|a, b| (a.level, a.place, &a.message).cmp(&(b.level, b.place, &b.message)));
     found
 }
@@ -142,6 +143,16 @@ fn check_aliases(catalog: &Catalog, found: &mut Vec<Finding>) {
             found.push(Finding::error(row.place, format!("alias '{}' is listed as moving too", row.alias)));
         }
     }
+    for (form, ids) in catalog.names().shared() {
+        let models: Vec<_> = ids.iter().filter_map(|id| catalog.model(id)).collect();
+        if let Some(first) = models.first() {
+            let ids = ids.iter().map(ModelId::as_str).collect::<Vec<_>>().join("', '");
+            found.push(Finding::warning(
+                first.place,
+                format!("'{ids}' share the name form '{form}', so it means neither"),
+            ));
+        }
+    }
 }
 
 fn check_model(catalog: &Catalog, model: &Model, found: &mut Vec<Finding>) {
@@ -180,6 +191,23 @@ fn check_model(catalog: &Catalog, model: &Model, found: &mut Vec<Finding>) {
                 model.id, released.value, released.source, other.value, other.source
             );
             found.push(Finding::warning(model.place, message));
+        }
+    }
+}
+
+/// Runs whose provider served another release on that day than the label says.
+fn check_runs(catalog: &Catalog, found: &mut Vec<Finding>) {
+    // A file of runs that does not parse is reported where it is read; there is no place to point at here.
+    for set in catalog.sample_sets().unwrap_or_default() {
+        let (Some(route), Some(day), Some(model)) = (&set.route, set.date, &set.model) else { continue };
+        let id = route.rsplit('/').next().unwrap_or_default();
+        let served = catalog.resolve_at(id, day);
+        if let Some(served) = served.model().filter(|served| *served != model) {
+            let message = format!(
+                "run '{}' of {day} is labelled '{}' but its route '{route}' meant '{served}'",
+                set.run, set.label
+            );
+            found.push(Finding::warning(set.place, message));
         }
     }
 }

@@ -13,15 +13,13 @@ macro_rules! embed {
 }
 
 /// Every file that makes up the catalog, by its name relative to the catalog folder.
-pub(crate) const EMBEDDED: [(&str, &str); 31] = embed![
+pub(crate) const EMBEDDED: [(&str, &str); 30] = embed![
     "aliases.csv",
-    "aliases_curated.csv",
     "benchmarks.csv",
     "hardware.csv",
     "labs.csv",
     "models.csv",
     "moving.csv",
-    "overrides.csv",
     "prices_genai.csv",
     "prices_litellm.csv",
     "prices_models_dev.csv",
@@ -44,6 +42,7 @@ pub(crate) const EMBEDDED: [(&str, &str); 31] = embed![
     "scores.csv",
     "scores_aider.csv",
     "scores_boards.csv",
+    "scores_every_eval_ever.csv",
     "sources.csv",
 ];
 

@@ -77,13 +77,19 @@ impl Names {
     }
 
     /// Adds a model under its id and its name.
+    ///
+    /// A name that is the id without its date (`Command R` of `command-r-08-2024`) names a family, not the release, and
+    /// is left out.
     pub fn add_model(&mut self, id: &ModelId, name: &str) {
         self.models.insert(id.as_str().to_owned(), id.clone());
-        self.exact.entry(name.to_owned()).or_default().insert(id.clone());
-        let tail = id.as_str().rsplit('/').next().unwrap_or_default();
-        for key in [normalise(tail), normalise(name)] {
-            self.normalised.entry(key).or_default().insert(id.clone());
+        let tail = normalise(id.as_str().rsplit('/').next().unwrap_or_default());
+        let form = normalise(name);
+        let dated = |rest: &str| rest.len() >= 4 && rest.chars().all(|c| c.is_ascii_digit() || c == '-');
+        if !tail.strip_prefix(&form).is_some_and(dated) {
+            self.exact.entry(name.to_owned()).or_default().insert(id.clone());
+            self.normalised.entry(form).or_default().insert(id.clone());
         }
+        self.normalised.entry(tail).or_default().insert(id.clone());
     }
 
     /// Adds another name of a model.
@@ -99,10 +105,9 @@ impl Names {
         list.sort_by_key(|p| p.starts);
     }
 
-    /// Whether a model has that id.
-    #[must_use]
-    pub fn has(&self, id: &str) -> bool {
-        self.models.contains_key(id)
+    /// Normalised forms that several models share: a name of that form means none of them.
+    pub fn shared(&self) -> impl Iterator<Item = (&str, &BTreeSet<ModelId>)> {
+        self.normalised.iter().filter(|(_, ids)| ids.len() > 1).map(|(form, ids)| (form.as_str(), ids))
     }
 
     /// The lab that a name, alias or hub organisation means.
@@ -231,6 +236,7 @@ pub fn normalise(name: &str) -> String {
 
 /// Words that sources append to a model's name to say how it was run, not what it is.
 const CONFIGURATIONS: [&str; 27] = [
+    "bf16",
     "default",
     "default think",
     "diff",
@@ -257,7 +263,6 @@ const CONFIGURATIONS: [&str; 27] = [
     "unknown",
     "whole",
     "xhigh",
-    "bf16",
 ];
 
 /// Splits the configuration off a run label: `kimi-k3_max` is `kimi-k3` run at `max`.

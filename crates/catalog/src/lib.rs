@@ -3,6 +3,14 @@
 //!
 //! The facts are text files under `catalog/` at the root of the workspace, embedded in the binary; `xtask catalog` makes
 //! them. [`Catalog::embedded`] parses all but the per-sample results, which are read run by run.
+//!
+//! ```
+//! let catalog = weighbridge_catalog::Catalog::embedded()?;
+//! let found = catalog.resolve("Kimi K3");
+//! let model = found.model().and_then(|id| catalog.model(id)).ok_or("unknown model")?;
+//! assert_eq!(catalog.lab_of(model).map(|lab| lab.country.as_str()), Some("China"));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod catalog;
 mod check;

@@ -161,7 +161,7 @@ pub struct Price {
     pub batch_input: Option<Usd>,
     /// Output tokens of a batch.
     pub batch_output: Option<Usd>,
-    /// Day from which the price is known to hold; `None` for one that held before the first dated change.
+    /// Day from which the price is known to hold; `None` where the source keeps a history and gives no earlier price.
     pub starts: Option<Date>,
     /// Id of the source.
     pub source: String,

@@ -9,11 +9,14 @@ use weighbridge_core::{BenchmarkId, ModelId, SampleState, SampleStream, SampleVi
 
 use crate::catalog::Catalog;
 use crate::error::CatalogError;
+use crate::table::Place;
 use crate::{schema, table};
 
 /// One run of one model over one benchmark.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SampleSet {
+    /// Where the row stands.
+    pub place: Place,
     /// The benchmark of `benchmarks.csv`, where one carries the name of the set.
     pub benchmark_id: Option<BenchmarkId>,
     /// The benchmark as the source names it.
@@ -65,6 +68,7 @@ impl Catalog {
             let benchmark_id = self.benchmark_named(benchmark).map(|b| b.id.clone());
             sets.extend(table::read(file, text, schema::RUNS, |row| {
                 Ok(SampleSet {
+                    place: row.place,
                     benchmark_id: benchmark_id.clone(),
                     benchmark: benchmark.to_owned(),
                     run: row.required("run")?.to_owned(),

@@ -34,8 +34,6 @@ pub const RELEASE_DATES: &[&str] = &["model", "released", "source"];
 pub const ALIASES: &[&str] = &["alias", "model", "source"];
 /// `moving.csv`: names that pointed to different releases over time.
 pub const MOVING: &[&str] = &["alias", "model", "starts", "source"];
-/// `overrides.csv`: rulings made by hand.
-pub const OVERRIDES: &[&str] = &["model", "field", "value", "reason", "source"];
 /// `benchmarks.csv`: benchmarks, one row a version.
 pub const BENCHMARKS: &[&str] =
     &["id", "name", "version", "released", "released_source", "metric", "domain", "index", "aliases", "source"];

@@ -76,6 +76,11 @@ impl Builder {
         self.sources.entry(row[0].to_owned()).or_insert_with(|| row.map(str::to_owned));
     }
 
+    /// The row of a source.
+    pub(crate) fn source_row(&self, id: &str) -> Option<&[String; 6]> {
+        self.sources.get(id)
+    }
+
     /// Adds a model that no name meant so far, and the curated aliases that wait for it.
     pub(crate) fn add_model(&mut self, id: &str, name: &str) {
         let lab = id.split('/').next().unwrap_or_default().to_owned();
@@ -156,6 +161,28 @@ impl Builder {
         }
     }
 
+    /// The listed model that a source means by an id and a display name: none, one, or why it cannot be told.
+    ///
+    /// A display name may only find a model that another source has listed, for one source names two models alike at
+    /// times.
+    pub(crate) fn known(
+        &self,
+        source: &str,
+        id: &str,
+        display_name: &str,
+    ) -> std::result::Result<Option<String>, &'static str> {
+        let by_name = || {
+            let found = self.names.lookup(display_name)?;
+            let own = found.model().is_some_and(|id| self.field(id.as_str(), "access_source") == source);
+            (!own).then_some(found)
+        };
+        match self.names.lookup(id).or_else(by_name) {
+            None => Ok(None),
+            Some(Resolution::Moving(_)) => Err("moves between releases"),
+            Some(found) => found.model().map(|id| Some(id.to_string())).ok_or("means several models"),
+        }
+    }
+
     /// The model that a name of a source means on a day; records why there is none.
     pub(crate) fn find(&mut self, source: &'static str, name: &str, day: Option<Date>) -> Option<String> {
         let found = match (self.names.lookup(name), day) {
@@ -206,8 +233,12 @@ impl Builder {
         let aliases = self.aliases.iter().map(|(alias, (model, source))| [alias, model, source]);
         output.csv("aliases.csv", schema::ALIASES, aliases)?;
         output.csv("release_dates.csv", schema::RELEASE_DATES, &self.dates)?;
-        for (file, rows) in &self.scores {
-            output.csv(file, schema::SCORES, rows)?;
+        for (file, rows) in &mut self.scores {
+            // The index is fitted to its scores in the order of the source; the other files are sorted for review.
+            if *file != "scores.csv" {
+                rows.sort();
+            }
+            output.csv(file, schema::SCORES, &*rows)?;
         }
         output.csv("UNMATCHED.csv", &["name", "source", "why"], &self.unmatched)
     }

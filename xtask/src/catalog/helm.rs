@@ -4,7 +4,6 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use serde::Deserialize;
-use weighbridge_catalog::Resolution;
 
 use super::build::{Builder, slug};
 use super::input;
@@ -65,25 +64,12 @@ fn add_model(model: &HelmModel, build: &mut Builder) {
     if RUN_OR_SERVED.iter().any(|part| tail.contains(part)) {
         return build.leave_out(SOURCE, &model.name, "another way to run or serve a model");
     }
-    // A display name may only find a model that another source has listed: HELM names some of its models alike.
-    let by_name = |build: &Builder| {
-        let found = build.names.lookup(&model.display_name)?;
-        let own = found.model().is_some_and(|id| build.field(id.as_str(), "access_source") == SOURCE);
-        (!own).then_some(found)
-    };
-    let found = build.names.lookup(tail).or_else(|| by_name(build));
-    let id = match found {
-        Some(Resolution::Moving(_)) => return build.leave_out(SOURCE, &model.name, "moves between releases"),
-        Some(found) => match found.model() {
-            Some(id) => id.to_string(),
-            None => return build.leave_out(SOURCE, &model.name, "means several models"),
-        },
-        None => {
-            if !has("TEXT_MODEL_TAG")
-                || has("ABLATION_MODEL_TAG")
-                || has("UNSUPPORTED_MODEL_TAG")
-                || tail.contains("-guard")
-            {
+    let id = match build.known(SOURCE, tail, &model.display_name) {
+        Ok(Some(id)) => id,
+        Err(why) => return build.leave_out(SOURCE, &model.name, why),
+        Ok(None) => {
+            let released = !has("ABLATION_MODEL_TAG") && !has("UNSUPPORTED_MODEL_TAG");
+            if !has("TEXT_MODEL_TAG") || !released || tail.contains("-guard") {
                 return build.leave_out(SOURCE, &model.name, "not a released text model");
             }
             let Some(lab) = build.names.lab(model.creator_organization_name.trim()).map(str::to_owned) else {
@@ -94,9 +80,6 @@ fn add_model(model: &HelmModel, build: &mut Builder) {
             id
         }
     };
-    if !build.has(&id) {
-        return;
-    }
     let (access, reason) = if open { ("open-weights", "listed as open") } else { ("closed", "listed as served only") };
     let known = build.field(&id, "access").to_owned();
     if known.is_empty() {

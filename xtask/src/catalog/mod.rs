@@ -6,6 +6,7 @@ mod build;
 mod curated;
 mod eci;
 mod epoch_items;
+mod every_eval_ever;
 mod genai;
 mod hardware;
 mod helm;
@@ -17,9 +18,10 @@ mod offering;
 mod output;
 mod prices;
 mod sources;
+mod sources_md;
 mod vllm;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -38,8 +40,21 @@ pub(crate) enum Mode {
     Check,
 }
 
-/// Makes every generated file of `catalog` from the facts under `shared`.
+/// Makes every generated file of `catalog` from the facts under `shared`; fails where `mode` is to check and one differs.
 pub(crate) fn run(catalog: &Path, shared: &Path, mode: Mode) -> Result<ExitCode> {
+    let differing = make(catalog, shared, mode)?;
+    for file in &differing {
+        report(&format!("{}: {}", if mode == Mode::Check { "differs" } else { "written" }, file.display()));
+    }
+    if mode == Mode::Check && !differing.is_empty() {
+        report("the catalog differs from what its sources give; run 'cargo run -p xtask -- catalog'");
+        return Ok(ExitCode::from(1));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Makes the files and returns those that differed.
+fn make(catalog: &Path, shared: &Path, mode: Mode) -> Result<Vec<PathBuf>> {
     let data = shared.join("data");
     let mut build = Builder::new();
     sources::add(&mut build);
@@ -56,23 +71,30 @@ pub(crate) fn run(catalog: &Path, shared: &Path, mode: Mode) -> Result<ExitCode>
     let mut output = Output::new(catalog);
     epoch_items::add(&data, &mut build, &mut output)?;
     boards::add(&data, &mut build)?;
+    every_eval_ever::add(&data, &mut build)?;
     models_dev::add_prices(&data, &mut build)?;
     genai::add(&data, &mut build)?;
     litellm::add(&data, &mut build)?;
     hardware::add(&data, &mut output)?;
     prices::write(&mut build, &mut output)?;
     build.write(&mut output)?;
+    output.text("SOURCES.md", sources_md::text(&build));
 
     for line in build.summary() {
         report(&line);
     }
-    let differing = output.finish(mode)?;
-    for file in &differing {
-        report(&format!("{}: {}", if mode == Mode::Check { "differs" } else { "written" }, file.display()));
+    output.finish(mode)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_catalog_is_what_its_sources_give() {
+        let Some(data) = weighbridge_reference::path("data") else { return };
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let differing = make(&root.join("catalog"), data.parent().unwrap(), Mode::Check).unwrap();
+        assert!(differing.is_empty(), "{differing:?} differ; run 'cargo run -p xtask -- catalog'");
     }
-    if mode == Mode::Check && !differing.is_empty() {
-        report("the catalog differs from what its sources give; run 'cargo run -p xtask -- catalog'");
-        return Ok(ExitCode::from(1));
-    }
-    Ok(ExitCode::SUCCESS)
 }

@@ -6,7 +6,6 @@
 use std::path::Path;
 
 use anyhow::Result;
-use weighbridge_catalog::Resolution;
 use weighbridge_core::parse_date;
 
 use super::build::{Builder, slug};
@@ -53,28 +52,16 @@ pub(crate) fn add_models(data: &Path, build: &mut Builder) -> Result<()> {
 }
 
 fn add_model(row: &Record, lab: &str, tail: &str, name: &str, build: &mut Builder) -> Result<()> {
-    // A display name may only find a model that another source has listed: one source names two models alike at times.
-    let by_name = |build: &Builder| {
-        let found = build.names.lookup(name)?;
-        let own = found.model().is_some_and(|id| build.field(id.as_str(), "access_source") == SOURCE);
-        (!own).then_some(found)
-    };
-    let id = match build.names.lookup(tail).or_else(|| by_name(build)) {
-        Some(Resolution::Moving(_)) => {
-            build.leave_out(SOURCE, row.get("id")?, "moves between releases");
-            return Ok(());
-        }
-        Some(found) => match found.model() {
-            Some(model) => model.to_string(),
-            None => {
-                build.leave_out(SOURCE, row.get("id")?, "means several models");
-                return Ok(());
-            }
-        },
-        None => {
+    let id = match build.known(SOURCE, tail, name) {
+        Ok(Some(id)) => id,
+        Ok(None) => {
             let id = format!("{lab}/{}", slug(tail));
             build.add_model(&id, name);
             id
+        }
+        Err(why) => {
+            build.leave_out(SOURCE, row.get("id")?, why);
+            return Ok(());
         }
     };
     build.alias(tail, &id, SOURCE);

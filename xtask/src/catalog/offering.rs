@@ -65,8 +65,8 @@ const PROVIDERS: [(&str, &str); 79] = [
     ("bedrock_converse", "amazon-bedrock"),
     ("cerebras", "cerebras"),
     ("chutes", "chutes"),
-    ("cloudflare-workers-ai", "cloudflare"),
     ("cloudflare", "cloudflare"),
+    ("cloudflare-workers-ai", "cloudflare"),
     ("cohere", "cohere"),
     ("cohere_chat", "cohere"),
     ("crusoe", "crusoe"),
@@ -125,12 +125,12 @@ const PROVIDERS: [(&str, &str); 79] = [
     ("vertex_ai-mistral_models", "google-vertex"),
     ("vertex_ai-qwen_models", "google-vertex"),
     ("vertex_ai-zai_models", "google-vertex"),
+    ("vultr", "vultr"),
     ("wandb", "wandb"),
     ("x-ai", "xai"),
     ("xai", "xai"),
     ("xiaomi", "xiaomi"),
     ("zai", "zai"),
-    ("vultr", "vultr"),
 ];
 
 /// The one name of a provider whose prices are taken.

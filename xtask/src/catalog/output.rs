@@ -40,6 +40,11 @@ impl Output {
         Ok(())
     }
 
+    /// Adds any other text file.
+    pub(crate) fn text(&mut self, name: &str, text: String) {
+        self.files.insert(name.to_owned(), text);
+    }
+
     /// Writes the files that differ, or only finds them; returns their paths.
     pub(crate) fn finish(self, mode: Mode) -> Result<Vec<PathBuf>> {
         let mut differing = Vec::new();

@@ -59,6 +59,11 @@ impl PriceRow {
         ]
     }
 
+    /// How many of the optional prices are known.
+    fn known(&self) -> usize {
+        [self.cached_input, self.cache_write, self.batch_input, self.batch_output].iter().flatten().count()
+    }
+
     /// True when `self` says nothing that `earlier` does not say.
     fn repeats(&self, earlier: &Self) -> bool {
         let same = |a: f64, b: f64| dollars(a) == dollars(b);
@@ -92,17 +97,11 @@ pub(crate) fn write(build: &mut Builder, output: &mut Output) -> Result<()> {
         ("models-dev", "prices_models_dev.csv"),
     ];
     let mut kept: BTreeMap<&str, Vec<[String; 11]>> = files.iter().map(|(source, _)| (*source, Vec::new())).collect();
-    for mut rows in histories.into_values() {
-        rows.sort_by(|a, b| (&a.starts, a.source).cmp(&(&b.starts, b.source)));
+    for rows in histories.into_values() {
         let mut last: Option<PriceRow> = None;
-        for row in rows {
+        for row in one_a_day(rows, build) {
             if last.as_ref().is_some_and(|last| row.repeats(last)) {
                 build.count(row.source, "prices that repeat the one before left out");
-                continue;
-            }
-            // Two ids of one provider may mean one model at two prices on one day: neither is the price.
-            if last.as_ref().is_some_and(|last| last.source == row.source && last.starts == row.starts) {
-                build.count(row.source, "second prices of one model, provider and day left out");
                 continue;
             }
             if let Some(rows) = kept.get_mut(row.source) {
@@ -115,4 +114,23 @@ pub(crate) fn write(build: &mut Builder, output: &mut Output) -> Result<()> {
         output.csv(file, schema::PRICES, kept.remove(source).unwrap_or_default())?;
     }
     Ok(())
+}
+
+/// One row for each source and day, in order of days. Where a provider lists a model under two ids, the row that says most
+/// stays if they agree; if they do not, neither is the price.
+fn one_a_day(rows: Vec<PriceRow>, build: &mut Builder) -> Vec<PriceRow> {
+    let mut days: BTreeMap<(Option<String>, &str), Vec<PriceRow>> = BTreeMap::new();
+    for row in rows {
+        days.entry((row.starts.clone(), row.source)).or_default().push(row);
+    }
+    let mut kept = Vec::new();
+    for ((_, source), rows) in days {
+        let same = |a: f64, b: f64| dollars(a) == dollars(b);
+        if rows.windows(2).all(|pair| same(pair[0].input, pair[1].input) && same(pair[0].output, pair[1].output)) {
+            kept.extend(rows.into_iter().max_by_key(PriceRow::known));
+        } else {
+            build.count(source, "prices of one model, provider and day that contradict each other left out");
+        }
+    }
+    kept
 }

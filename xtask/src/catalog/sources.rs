@@ -10,7 +10,7 @@ pub(crate) const MODELS_DEV_DAY: &str = "2026-07-02";
 pub(crate) const LITELLM_DAY: &str = "2026-11-01";
 
 /// id, title, publisher, url, license, retrieved.
-const SOURCES: [[&str; 6]; 14] = [
+const SOURCES: [[&str; 6]; 19] = [
     ["aider", "aider leaderboards", "Aider AI", "https://aider.chat/docs/leaderboards/", "Apache-2.0", ""],
     [
         "bfcl",
@@ -18,6 +18,14 @@ const SOURCES: [[&str; 6]; 14] = [
         "UC Berkeley",
         "https://gorilla.cs.berkeley.edu/leaderboard.html",
         "Apache-2.0",
+        "",
+    ],
+    [
+        "deepseek-api-names",
+        "DeepSeek API model names",
+        "DeepSeek",
+        "https://api-docs.deepseek.com/updates",
+        "public knowledge",
         "",
     ],
     [
@@ -29,6 +37,14 @@ const SOURCES: [[&str; 6]; 14] = [
         INDEX_DAY,
     ],
     ["epoch-evaluations", "Epoch AI benchmark runs", "Epoch AI", "https://epoch.ai/benchmarks", "CC-BY-4.0", INDEX_DAY],
+    [
+        "every-eval-ever",
+        "Every Eval Ever",
+        "EvalEval Coalition",
+        "https://github.com/evaleval/every_eval_ever",
+        "MIT",
+        "",
+    ],
     ["genai-prices", "genai-prices", "Pydantic", "https://github.com/pydantic/genai-prices", "MIT", "2026-08-21"],
     [
         "gpu-costs",
@@ -46,6 +62,7 @@ const SOURCES: [[&str; 6]; 14] = [
         "Apache-2.0",
         "2026-06-05",
     ],
+    ["license-texts", "License texts in the repositories of the labs", "", "", "facts", ""],
     ["litellm", "litellm 1.109.1 model prices", "BerriAI", "https://github.com/BerriAI/litellm", "MIT", LITELLM_DAY],
     ["models-dev", "models.dev", "Anomaly", "https://models.dev", "MIT", MODELS_DEV_DAY],
     ["mot", "Model Openness Tool", "LF AI & Data", "https://github.com/lfai/model_openness_tool", "MIT", ""],
@@ -67,35 +84,26 @@ const SOURCES: [[&str; 6]; 14] = [
         "",
     ],
     ["tau2", "tau2-bench submissions", "Sierra", "https://github.com/sierra-research/tau2-bench", "MIT", ""],
-];
-
-pub(crate) fn add(build: &mut Builder) {
-    for row in SOURCES {
-        build.source(row);
-    }
-    build.source([
-        "deepseek-api-names",
-        "DeepSeek API model names",
-        "DeepSeek",
-        "https://api-docs.deepseek.com/updates",
-        "public knowledge",
-        "",
-    ]);
-    build.source(["license-texts", "License texts in the repositories of the labs", "", "", "facts", ""]);
-    build.source([
+    [
         "vectara",
         "Vectara hallucination leaderboard",
         "Vectara",
         "https://github.com/vectara/hallucination-leaderboard",
         "Apache-2.0",
         "",
-    ]);
-    build.source([
+    ],
+    [
         "vllm-recipes",
         "vLLM recipes",
         "vLLM project",
         "https://github.com/vllm-project/recipes",
         "Apache-2.0",
         "2026-08-21",
-    ]);
+    ],
+];
+
+pub(crate) fn add(build: &mut Builder) {
+    for row in SOURCES {
+        build.source(row);
+    }
 }

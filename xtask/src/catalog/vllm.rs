@@ -23,9 +23,11 @@ pub(crate) fn add(data: &Path, build: &mut Builder) -> Result<()> {
             continue;
         }
         let (total, active) = (count(row.get("params")?), count(row.get("active_params")?));
-        if build.field(&id, "parameters_total").is_empty() {
-            build.fact(&id, "parameters_total", &total, "parameters_source", SOURCE);
-            build.fact(&id, "parameters_active", &active, "parameters_source", SOURCE);
+        if !total.is_empty() {
+            // HELM takes some sizes from the files of the hub, where packed 4-bit weights count half.
+            build.force(&id, "parameters_total", &total);
+            build.force(&id, "parameters_active", &active);
+            build.force(&id, "parameters_source", SOURCE);
         }
         let context = row.get("context")?;
         if context != "0" {
