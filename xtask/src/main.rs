@@ -1,14 +1,17 @@
-//! Steps of the project that are not part of the product: `cargo run -p xtask -- catalog [--check] [--shared FOLDER]`
-//! makes the files under `catalog/` from the reference data.
+//! Steps of the project that are not part of the product.
+//!
+//! `cargo run -p xtask -- catalog [--check] [--shared FOLDER]` makes the files under `catalog/` from the reference data;
+//! `cargo run -p xtask -- tidy` checks the invariants of the tree.
 
 mod catalog;
+mod tidy;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 
-const USAGE: &str = "usage: xtask catalog [--check] [--shared FOLDER]";
+const USAGE: &str = "usage: xtask catalog [--check] [--shared FOLDER] | xtask tidy";
 
 fn main() -> ExitCode {
     match run(std::env::args().skip(1)) {
@@ -34,6 +37,14 @@ fn run(mut args: impl Iterator<Item = String>) -> Result<ExitCode> {
                 }
             }
             catalog::run(&root.join("catalog"), &shared, mode)
+        }
+        Some("tidy") => {
+            let findings = tidy::run(root)?;
+            for finding in &findings {
+                report(finding);
+            }
+            report(&format!("tidy: {} findings", findings.len()));
+            Ok(if findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
         _ => bail!("{USAGE}"),
     }

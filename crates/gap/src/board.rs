@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use thiserror::Error;
 use time::Date;
 use weighbridge_catalog::{Catalog, Model};
-use weighbridge_core::{Access, BenchmarkId, ModelId, ReleaseDate, WeightsTerms};
+use weighbridge_core::{Access, ModelId, ReleaseDate, WeightsTerms};
 use weighbridge_stats::bootstrap::Resampler;
 use weighbridge_stats::distribution::normal_quantile;
 
@@ -23,9 +23,12 @@ pub enum BoardError {
     #[error(transparent)]
     Index(#[from] IndexError),
     /// No scores for the benchmark.
-    #[error("no score on benchmark '{0}' in the catalog")]
+    #[error("no score on benchmark '{0}'")]
     NoScores(String),
 }
+
+/// Sets the generator of release dates apart from that of scores.
+const DATE_STREAM: u64 = 0x5bd1_e995_9d1b_58a7;
 
 /// What the scores count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,12 +69,34 @@ pub struct Contestant {
     pub license: Option<String>,
     /// Release date; a model without one stands on no frontier.
     pub released: Option<ReleaseDate>,
+    /// Release dates that other sources state, where they differ.
+    pub other_dates: Vec<Date>,
     /// Scores behind its place.
     pub scores: usize,
 }
 
+/// A score to be weighed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ScoreRow<'a> {
+    /// Catalog id of the model, or its name where it has none.
+    pub model: &'a str,
+    /// Benchmark.
+    pub benchmark: &'a str,
+    /// Score as a fraction.
+    pub value: f64,
+    /// Samples behind it, where known.
+    pub n: Option<u32>,
+    /// Id of the source.
+    pub source: &'a str,
+}
+
+/// Tells who stands behind the `model` of a [`ScoreRow`].
+pub type Roster<'a> = dyn Fn(&str) -> Contestant + 'a;
+
 impl Contestant {
-    fn of(catalog: &Catalog, model: &Model, scores: usize) -> Self {
+    /// A model of the catalog, with the number of scores still to be counted.
+    #[must_use]
+    pub fn of(catalog: &Catalog, model: &Model) -> Self {
         let lab = catalog.lab_of(model);
         Self {
             id: model.id.clone(),
@@ -82,7 +107,25 @@ impl Contestant {
             terms: model.terms,
             license: model.license.as_ref().map(|fact| fact.value.clone()),
             released: model.released.as_ref().map(|fact| fact.value),
-            scores,
+            other_dates: catalog.other_release_dates(&model.id).map(|fact| fact.value.date).collect(),
+            scores: 0,
+        }
+    }
+
+    /// A model of which only the name is known: it stands on no frontier.
+    #[must_use]
+    pub fn unknown(name: &str) -> Self {
+        Self {
+            id: ModelId::new(name),
+            name: name.to_owned(),
+            lab: "unknown".into(),
+            country: "unknown".into(),
+            access: Access::Unknown,
+            terms: None,
+            license: None,
+            released: None,
+            other_dates: Vec::new(),
+            scores: 0,
         }
     }
 }
@@ -100,6 +143,8 @@ pub struct Board {
     pub scores: Vec<f64>,
     /// Draws of the scores.
     pub draws: Draws,
+    /// Seed that the draws were made with.
+    pub seed: u64,
     /// How the draws were made.
     pub method: String,
     /// Ids of the sources of the scores, with how many scores each gives.
@@ -109,26 +154,22 @@ pub struct Board {
 }
 
 impl Board {
-    /// The capability index over the scores of one data set of the catalog.
+    /// The capability index over `rows`.
     ///
     /// # Errors
     /// The scores make no index.
     pub fn of_index(
-        catalog: &Catalog,
-        dataset: &str,
+        rows: &[ScoreRow<'_>],
+        anchors: &Anchors<'_>,
+        roster: &Roster<'_>,
         draws: usize,
         seed: u64,
         tick: &(dyn Fn() + Sync),
     ) -> Result<Self, BoardError> {
-        let rows = catalog.scores(dataset).map(|s| (s.model.as_str(), s.benchmark.as_str(), s.value));
-        let index = Index::fit(rows, &CATALOG_ANCHORS)?;
-        let mut sources = BTreeMap::new();
-        for score in catalog.scores(dataset) {
-            *sources.entry(score.source.clone()).or_insert(0) += 1;
-        }
+        let index = Index::fit(rows.iter().map(|r| (r.model, r.benchmark, r.value)), anchors)?;
         let scores_of = |m: usize| index.problem.starts[m + 1] - index.problem.starts[m];
         let contestants = (0..index.problem.models.len())
-            .map(|m| contestant(catalog, &ModelId::new(index.problem.models[m].as_str()), scores_of(m)))
+            .map(|m| Contestant { scores: scores_of(m), ..roster(&index.problem.models[m]) })
             .collect();
         let draws = index.draw(draws, seed, tick);
         let method = format!("bootstrap of the index, {} draws, scores resampled within each model", draws.len());
@@ -138,49 +179,64 @@ impl Board {
             contestants,
             scores: index.scores,
             draws,
+            seed,
             method,
-            sources,
+            sources: count_sources(rows),
             without_n: Vec::new(),
         })
     }
 
-    /// One benchmark: the best published score of each model, in percent.
+    /// One benchmark: the best score of each model, in percent.
     ///
     /// Draws add binomial noise where the number of samples is known.
     ///
     /// # Errors
-    /// The catalog has no score on the benchmark.
-    pub fn of_benchmark(catalog: &Catalog, id: &BenchmarkId, draws: usize, seed: u64) -> Result<Self, BoardError> {
-        let mut best: BTreeMap<&ModelId, (f64, Option<u32>, usize)> = BTreeMap::new();
-        let mut sources = BTreeMap::new();
-        for score in catalog.scores_of(id) {
-            *sources.entry(score.source.clone()).or_insert(0) += 1;
-            let entry = best.entry(&score.model).or_insert((score.value, score.n, 0));
-            if score.value > entry.0 {
-                (entry.0, entry.1) = (score.value, score.n);
+    /// There is no row.
+    pub fn of_benchmark(
+        title: &str,
+        rows: &[ScoreRow<'_>],
+        roster: &Roster<'_>,
+        draws: usize,
+        seed: u64,
+    ) -> Result<Self, BoardError> {
+        let mut best: BTreeMap<&str, (f64, Option<u32>, usize)> = BTreeMap::new();
+        for row in rows {
+            let entry = best.entry(row.model).or_insert((row.value, row.n, 0));
+            if row.value > entry.0 {
+                (entry.0, entry.1) = (row.value, row.n);
             }
             entry.2 += 1;
         }
         if best.is_empty() {
-            return Err(BoardError::NoScores(id.to_string()));
+            return Err(BoardError::NoScores(title.to_owned()));
         }
-        let contestants: Vec<_> = best.iter().map(|(model, &(_, _, n))| contestant(catalog, model, n)).collect();
+        let contestants: Vec<_> =
+            best.iter().map(|(model, &(_, _, scores))| Contestant { scores, ..roster(model) }).collect();
         let scores: Vec<f64> = best.values().map(|&(value, _, _)| 100.0 * value).collect();
         let error =
             |&(p, n, _): &(f64, Option<u32>, usize)| n.map_or(0.0, |n| 100.0 * (p * (1.0 - p) / f64::from(n)).sqrt());
         let errors: Vec<f64> = best.values().map(error).collect();
         let without_n =
             contestants.iter().zip(best.values()).filter(|(_, v)| v.1.is_none()).map(|(c, _)| c.name.clone()).collect();
-        let mut rows = Vec::with_capacity(draws * scores.len());
+        let mut noisy = Vec::with_capacity(draws * scores.len());
         for k in 0..draws {
             let mut random = Resampler::new(seed, k as u64);
-            rows.extend(scores.iter().zip(&errors).map(|(s, e)| s + e * standard_normal(&mut random)));
+            noisy.extend(scores.iter().zip(&errors).map(|(s, e)| s + e * standard_normal(&mut random)));
         }
-        let draws = Draws::from_rows(scores.len(), rows, 0);
+        let draws = Draws::from_rows(scores.len(), noisy, 0);
         let method =
             format!("{} draws of binomial noise on each published score whose sample count is known", draws.len());
-        let title = catalog.benchmark(id).map_or_else(|| id.to_string(), |b| b.name.clone());
-        Ok(Self { title, unit: Unit::PercentagePoints, contestants, scores, draws, method, sources, without_n })
+        Ok(Self {
+            title: title.to_owned(),
+            unit: Unit::PercentagePoints,
+            contestants,
+            scores,
+            draws,
+            seed,
+            method,
+            sources: count_sources(rows),
+            without_n,
+        })
     }
 
     /// The models of one access released by `as_of`, earliest first; `also` may narrow them.
@@ -191,6 +247,20 @@ impl Board {
         Side::new(dated.collect()).until(as_of.to_julian_day())
     }
 
+    /// `side` as draw `k` sees it: of a model whose sources disagree about its release, one of the dates, each equally
+    /// likely.
+    #[must_use]
+    pub fn redated(&self, side: &Side, k: u64) -> Side {
+        // Another stream than that of the scores, so that more dates leave the scores of a draw as they are.
+        let mut random = Resampler::new(self.seed ^ DATE_STREAM, k);
+        let entrants = side.entrants().iter().map(|e| {
+            let others = &self.contestants[e.column].other_dates;
+            let choice = random.row(others.len() + 1);
+            choice.checked_sub(1).map_or(*e, |i| Entrant::new(others[i], e.column))
+        });
+        Side::new(entrants.collect())
+    }
+
     /// True where at least one score carries uncertainty.
     #[must_use]
     pub fn has_uncertainty(&self) -> bool {
@@ -198,22 +268,12 @@ impl Board {
     }
 }
 
-/// The contestant with that id; a model that the catalog does not list has unknown access and no date.
-fn contestant(catalog: &Catalog, id: &ModelId, scores: usize) -> Contestant {
-    catalog.model(id).map_or_else(
-        || Contestant {
-            id: id.clone(),
-            name: id.to_string(),
-            lab: "unknown".into(),
-            country: "unknown".into(),
-            access: Access::Unknown,
-            terms: None,
-            license: None,
-            released: None,
-            scores,
-        },
-        |model| Contestant::of(catalog, model, scores),
-    )
+fn count_sources(rows: &[ScoreRow<'_>]) -> BTreeMap<String, usize> {
+    let mut sources = BTreeMap::new();
+    for row in rows {
+        *sources.entry(row.source.to_owned()).or_insert(0) += 1;
+    }
+    sources
 }
 
 /// A standard normal number by inversion of a uniform one on 2^53 equal cells.

@@ -167,6 +167,13 @@ caveats! {
         "the release of {} is known only to the month or year; the first day was used", list(models)),
     "The lag may be off by as much.";
 
+    /// Sources disagree about release dates.
+    DateDisagreement { /// Models.
+        models: Vec<String> }
+    "date-disagreement" |models: &Vec<String>| format!(
+        "sources disagree about the release of {}; the intervals of the lag and the mean gap are widened by it", list(models)),
+    "'weighbridge models NAME' lists the dates.";
+
     /// The lag has no end yet.
     CensoredLag { /// Rule of the lag.
         rule: String, /// Share of days or levels that are censored.

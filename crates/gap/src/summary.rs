@@ -45,3 +45,19 @@ pub fn median(draws: &[f64], method: &str) -> Result<Estimate, StatError> {
 pub fn mean(draws: &[f64], method: &str) -> Result<Estimate, StatError> {
     with_interval(draws.iter().sum::<f64>() / draws.len() as f64, draws, method)
 }
+
+/// `estimate` with its interval stretched over that of `draws`, which carry one more uncertainty; as it is without draws.
+///
+/// # Errors
+/// A draw is not finite.
+pub fn widen(mut estimate: Estimate, draws: &[f64]) -> Result<Estimate, StatError> {
+    if draws.is_empty() {
+        return Ok(estimate);
+    }
+    let wider = with_interval(estimate.value, draws, "")?;
+    let hull = |a: Option<f64>, b: Option<f64>, pick: fn(f64, f64) -> f64| a.zip(b).map(|(a, b)| pick(a, b));
+    estimate.lower = hull(estimate.lower, wider.lower, f64::min);
+    estimate.upper = hull(estimate.upper, wider.upper, f64::max);
+    estimate.method.push_str("; widened by release dates that sources dispute");
+    Ok(estimate)
+}

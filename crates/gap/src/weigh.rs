@@ -16,7 +16,7 @@ use crate::frontier::{Frontier, Side, Step};
 use crate::lag::{Lag, LagRule, measure};
 use crate::price::{PriceRatio, price_ratio};
 use crate::report::{FrontierReport, Frontiers, GapReport, Leader, Record, SourceNote};
-use crate::summary::{mean, with_interval, without_interval};
+use crate::summary::{mean, widen, with_interval, without_interval};
 
 /// Why the gap cannot be given.
 #[derive(Debug, Error)]
@@ -81,6 +81,8 @@ struct Scale<'a> {
     /// Frontiers draw by draw.
     open_draws: Vec<Frontier>,
     closed_draws: Vec<Frontier>,
+    /// The same with release dates drawn where sources disagree.
+    dated_draws: Vec<(Frontier, Frontier)>,
 }
 
 /// Weighs the open against the closed models of a board.
@@ -148,6 +150,7 @@ impl<'a> Scale<'a> {
             closed_frontier: closed.frontier(&board.scores),
             open_draws: board.draws.rows().map(|row| open.frontier(row)).collect(),
             closed_draws: board.draws.rows().map(|row| closed.frontier(row)).collect(),
+            dated_draws: dated_draws(board, &open, &closed),
             board,
             question,
             open,
@@ -180,7 +183,9 @@ impl<'a> Scale<'a> {
             return Ok(self.estimate(value, &[])?);
         }
         let draws: Vec<f64> = self.draws().filter_map(|(o, c)| window_mean(o, c)).collect();
-        Ok(mean(&draws, &format!("mean over the days of the window in each draw; {}", self.board.method))?)
+        let dated: Vec<f64> = self.dated_draws.iter().filter_map(|(o, c)| window_mean(o, c)).collect();
+        let method = format!("mean over the days of the window in each draw; {}", self.board.method);
+        Ok(widen(mean(&draws, &method)?, &dated)?)
     }
 
     fn lag(&self, rule: LagRule) -> Result<Lag, GapError> {
@@ -192,6 +197,7 @@ impl<'a> Scale<'a> {
             closed_frontier: &self.closed_frontier,
             open_draws: &self.open_draws,
             closed_draws: &self.closed_draws,
+            dated_draws: &self.dated_draws,
         };
         measure::lag(rule, self.board, &sides, window, self.today())?.ok_or_else(|| self.empty_window())
     }
@@ -287,15 +293,19 @@ impl<'a> Scale<'a> {
         } else if board.sources.len() > 1 {
             caveats.push(Caveat::SourceMix { benchmark: board.title.clone(), sources: board.sources.len() });
         }
-        let imprecise = |c: &&Contestant| c.released.is_some_and(|r| r.precision != DatePrecision::Day);
         let records = report.frontiers.open.records.iter().chain(&report.frontiers.closed.records);
-        let models: Vec<_> = records
-            .filter_map(|r| board.contestants.iter().find(|c| c.id.as_str() == r.id))
-            .filter(imprecise)
-            .map(|c| c.name.clone())
-            .collect();
-        if !models.is_empty() {
-            caveats.push(Caveat::ImpreciseDate { models });
+        let on_record: Vec<&Contestant> =
+            records.filter_map(|r| board.contestants.iter().find(|c| c.id.as_str() == r.id)).collect();
+        let names = |wanted: &dyn Fn(&Contestant) -> bool| -> Vec<String> {
+            on_record.iter().filter(|c| wanted(c)).map(|c| c.name.clone()).collect()
+        };
+        let imprecise = names(&|c| c.released.is_some_and(|r| r.precision != DatePrecision::Day));
+        if !imprecise.is_empty() {
+            caveats.push(Caveat::ImpreciseDate { models: imprecise });
+        }
+        let disputed = names(&|c| !c.other_dates.is_empty());
+        if !disputed.is_empty() {
+            caveats.push(Caveat::DateDisagreement { models: disputed });
         }
         let mut unknown: Vec<_> =
             board.contestants.iter().zip(&board.scores).filter(|(c, _)| c.access == Access::Unknown).collect();
@@ -329,6 +339,16 @@ const FEW_BENCHMARKS: usize = 8;
 const FEW_DRAWS: usize = 200;
 /// Lag rules further apart than this many months are called out.
 const DISAGREEMENT_MONTHS: f64 = 1.0;
+
+/// Both frontiers in every draw with release dates drawn too; empty where no two sources disagree about a date.
+fn dated_draws(board: &Board, open: &Side, closed: &Side) -> Vec<(Frontier, Frontier)> {
+    let disputed = |side: &Side| side.entrants().iter().any(|e| !board.contestants[e.column].other_dates.is_empty());
+    if !disputed(open) && !disputed(closed) {
+        return Vec::new();
+    }
+    let draw = |(k, row)| (board.redated(open, k).frontier(row), board.redated(closed, k).frontier(row));
+    (0..).zip(board.draws.rows()).map(draw).collect()
+}
 
 fn on(frontier: &Frontier, day: i32) -> f64 {
     frontier.on(day).map_or(f64::NEG_INFINITY, |step| step.score)

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use datafusion::error::DataFusionError;
 use thiserror::Error;
+use weighbridge_core::SampleState;
 
 use crate::import::{Problems, known_formats};
 use crate::schema::SCHEMA_VERSION;
@@ -30,28 +31,32 @@ pub enum LakeError {
     #[error("{} is not a lake and not empty; give an empty or new folder", .0.display())]
     Occupied(PathBuf),
     /// The lake was written by a newer program.
-    #[error("{path} has schema version {found}, this program knows up to {SCHEMA_VERSION}; update the program")]
+    #[error(
+        "{} has schema version {found}, this program knows up to {SCHEMA_VERSION}; update the program",
+        path.display()
+    )]
     NewerSchema {
         /// The file that states the version.
-        path: String,
+        path: PathBuf,
         /// The version that it states.
         found: u64,
     },
     /// `lake.json` or a commit record cannot be understood.
-    #[error("{path} is damaged: {reason}; move it away and import its source again")]
+    #[error("{} is damaged: {reason}; move it away and import its source again", path.display())]
     Record {
-        /// The file, within the lake.
-        path: String,
+        /// The file.
+        path: PathBuf,
         /// What is wrong with it.
         reason: String,
     },
     /// A Parquet part is missing, truncated or corrupt.
     #[error(
-        "part {path} of the lake is damaged ({reason}); nothing else is affected, import '{from}' again to restore it"
+        "part {} of the lake is damaged ({reason}); nothing else is affected, import '{from}' again to restore it",
+        path.display()
     )]
     DamagedPart {
-        /// The part, within the lake.
-        path: String,
+        /// The Parquet file.
+        path: PathBuf,
         /// What is wrong with it.
         reason: String,
         /// The source that it was imported from.
@@ -122,6 +127,20 @@ pub enum LakeError {
     /// A query failed.
     #[error("query failed: {0}")]
     Query(Box<DataFusionError>),
+    /// A row that came from no file contradicts itself.
+    #[error(
+        "sample '{sample}' of model '{model}' is {state} with score {score:?}; a score from 0 to 1 belongs to scored samples only"
+    )]
+    Row {
+        /// Sample id.
+        sample: String,
+        /// Model.
+        model: String,
+        /// What became of the sample.
+        state: SampleState,
+        /// The score.
+        score: Option<f64>,
+    },
     /// Parquet or Arrow refused to encode rows.
     #[error("cannot write {table}: {reason}")]
     Encode {

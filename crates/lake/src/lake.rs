@@ -7,15 +7,18 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::error::DataFusionError;
 use datafusion::execution::context::SQLOptions;
+use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::SessionContext;
 use futures::StreamExt;
 use tokio::runtime::Runtime;
 use weighbridge_core::SampleRow;
 
 use crate::LakeError;
-use crate::damage::{damage, name_damaged};
-use crate::import::{Input, importer_for};
+use crate::damage::{check_present, damage, name_damaged};
+use crate::import::{IMPORTERS, Input, importer_for};
 use crate::samples::{NamedPart, Samples, Wanted};
 use crate::schema::{ImportRecord, ModelRow, ResultRow, SCHEMA_VERSION, SampleSet, Table, VoteRow};
 use crate::session::{provider, session};
@@ -81,9 +84,8 @@ impl Lake {
     /// The folder is not a lake, is not readable, or has a newer schema; a commit record is damaged.
     pub fn open(folder: &Path) -> Result<Self, LakeError> {
         let location = LakeLocation::folder(folder)?;
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .build()
-            .map_err(LakeError::io("start threads for", folder))?;
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().build().map_err(LakeError::io("start threads for", folder))?;
         runtime.block_on(location.check_version())?;
         let records = runtime.block_on(location.records())?;
         Ok(Self { location, runtime: Arc::new(runtime), records })
@@ -112,7 +114,8 @@ impl Lake {
 
     /// Imports a file or folder; the format is found from its content.
     ///
-    /// The same content twice changes nothing, unless a part of the first import was damaged: it is then written again.
+    /// The same content twice changes nothing, unless a part of the first import was damaged or the importer has changed
+    /// since: it is then written again.
     ///
     /// # Errors
     /// The format is unknown, or the input is malformed in any row: the lake is then as it was. The lake or the input
@@ -155,9 +158,12 @@ impl Lake {
         Ok(())
     }
 
-    /// The import of that content, where the lake has it with every part as it was written.
+    /// The import of that content, where the lake has it by the importer of today, with every part as it was written.
     fn intact_import(&self, id: &str) -> Option<ImportRecord> {
         let record = self.records.iter().find(|record| record.id == id)?;
+        if IMPORTERS.iter().any(|importer| importer.name == record.format && importer.version > record.format_version) {
+            return None;
+        }
         let parts = record.tables.iter().flat_map(|(table, parts)| parts.iter().map(|part| (*table, part)));
         let intact = parts.into_iter().all(|(table, part)| damage(&self.location, table, part).is_none());
         intact.then(|| record.clone())
@@ -182,7 +188,8 @@ impl Lake {
     /// Every part of a table once (two imports may share a part), with the source that it came from.
     fn parts(&self, table: Table) -> Vec<NamedPart> {
         let mut seen = BTreeSet::new();
-        let parts = self.records.iter().flat_map(|r| r.parts(table).iter().map(|part| (part.clone(), r.source.clone())));
+        let parts =
+            self.records.iter().flat_map(|r| r.parts(table).iter().map(|part| (part.clone(), r.source.clone())));
         parts.filter(|(part, _)| seen.insert(part.file.clone())).collect()
     }
 
@@ -202,11 +209,7 @@ impl Lake {
     /// # Errors
     /// The lake has no such run.
     pub fn open_samples(&self, benchmark: &str, model: &str, run: Option<&str>) -> Result<Samples, LakeError> {
-        let wanted = Wanted {
-            benchmark: benchmark.to_owned(),
-            model: model.to_owned(),
-            run: run.map(str::to_owned),
-        };
+        let wanted = Wanted { benchmark: benchmark.to_owned(), model: model.to_owned(), run: run.map(str::to_owned) };
         let mut sets = self.records.iter().flat_map(|record| &record.sample_sets);
         if !sets.any(|set| set.key() == wanted.key()) {
             let Wanted { benchmark, model, run } = wanted;
@@ -254,6 +257,7 @@ impl Lake {
         let record = self.import_of(table, dataset)?;
         let parts: Vec<NamedPart> =
             record.parts(table).iter().map(|part| (part.clone(), record.source.clone())).collect();
+        self.runtime.block_on(check_present(&self.location, table, &parts))?;
         let read = async {
             let context = session(&self.location, None)?;
             let files = record.parts(table).iter().map(|part| part.file.as_str());
@@ -283,7 +287,8 @@ impl Lake {
         }
     }
 
-    /// Runs a query over the tables. Only queries: nothing that would change data, files or settings.
+    /// Runs a query over the tables. Only queries: nothing that would change data, files or settings. Samples that two
+    /// imports share stand in the samples table twice.
     ///
     /// # Errors
     /// The text is not SQL that DataFusion understands, or not a query; the result is too large to hold; a part that the
@@ -302,6 +307,9 @@ impl Lake {
             .with_allow_statements(false)
             .verify_plan(&plan)
             .map_err(|e| LakeError::ReadOnly(e.strip_backtrace()))?;
+        for table in scanned_tables(&plan)? {
+            check_present(&self.location, table, &self.parts(table)).await?;
+        }
         let frame = context.execute_logical_plan(plan).await.map_err(|e| self.query_error(e))?;
         let schema = Arc::new(frame.schema().as_arrow().clone());
         let mut stream = frame.execute_stream().await.map_err(|e| self.query_error(e))?;
@@ -327,7 +335,7 @@ impl Lake {
         Ok(())
     }
 
-    fn query_error(&self, error: datafusion::error::DataFusionError) -> LakeError {
+    fn query_error(&self, error: DataFusionError) -> LakeError {
         let mut error = LakeError::from(error);
         for table in Table::ALL {
             if let LakeError::Query(inner) = error {
@@ -336,6 +344,18 @@ impl Lake {
         }
         error
     }
+}
+
+/// The tables of the lake that a plan reads, in subqueries too.
+fn scanned_tables(plan: &LogicalPlan) -> Result<BTreeSet<Table>, DataFusionError> {
+    let mut tables = BTreeSet::new();
+    plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::TableScan(scan) = node {
+            tables.extend(Table::ALL.into_iter().filter(|table| table.name() == scan.table_name.table()));
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(tables)
 }
 
 fn distinct_name(record: &ImportRecord) -> String {
@@ -378,4 +398,3 @@ pub fn write_samples(
     lake.reload()?;
     Ok(ImportReport { record, already_imported: false })
 }
-

@@ -4,6 +4,7 @@
 //! commit record of one import. Only parts that a commit record names exist for a reader, and the record is written last:
 //! an import happens whole or not at all, twice is once, and a lake can be deleted and built again from its sources.
 
+mod cells;
 mod damage;
 mod error;
 mod import;

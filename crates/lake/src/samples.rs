@@ -16,6 +16,7 @@ use tokio::runtime::Runtime;
 use weighbridge_core::{SampleState, SampleStream, SampleView, StreamError};
 
 use crate::LakeError;
+use crate::damage::{check_present, name_damaged};
 use crate::schema::{PartKey, PartRecord, Table};
 use crate::session::{provider, session, sort_order};
 use crate::store::LakeLocation;
@@ -102,7 +103,7 @@ impl Samples {
             .rev()
             .map(|parts| {
                 let plan = self.runtime.block_on(async { self.query(parts)?.create_physical_plan().await });
-                let plan = plan.map_err(|e| crate::damage::name_damaged(&self.location, Table::Samples, parts, e))?;
+                let plan = plan.map_err(|e| name_damaged(&self.location, Table::Samples, parts, e))?;
                 Ok(datafusion::physical_plan::displayable(plan.as_ref()).indent(false).to_string())
             })
             .collect()
@@ -154,13 +155,14 @@ impl Samples {
             }
             let Some(parts) = self.waiting.pop() else { return Ok(None) };
             self.reading = parts;
+            self.runtime.block_on(check_present(&self.location, Table::Samples, &self.reading))?;
             let opened = self.runtime.block_on(async { self.query(&self.reading)?.execute_stream().await });
             self.stream = Some(opened.map_err(|e| self.named(e))?);
         }
     }
 
     fn named(&self, error: datafusion::error::DataFusionError) -> LakeError {
-        crate::damage::name_damaged(&self.location, Table::Samples, &self.reading, error)
+        name_damaged(&self.location, Table::Samples, &self.reading, error)
     }
 
     fn next_kept(&mut self) -> Result<bool, LakeError> {
@@ -194,7 +196,7 @@ impl SampleStream for Samples {
 /// Sorts the parts by where they begin and puts those that overlap together, within the run that is wanted.
 fn overlapping_groups(mut parts: Vec<NamedPart>, wanted: &Wanted) -> Vec<Vec<NamedPart>> {
     parts.retain(|(part, _)| match &part.range {
-        Some((first, last)) => wanted.of(first) <= wanted.key() && wanted.key() <= wanted.of(last),
+        Some((first, last)) => first.run_key() <= wanted.key() && wanted.key() <= last.run_key(),
         None => true,
     });
     parts.sort_by(|(a, _), (b, _)| a.range.cmp(&b.range));
@@ -216,10 +218,6 @@ fn overlapping_groups(mut parts: Vec<NamedPart>, wanted: &Wanted) -> Vec<Vec<Nam
 impl Wanted {
     pub(crate) fn key(&self) -> (&str, &str, Option<&str>) {
         (&self.benchmark, &self.model, self.run.as_deref())
-    }
-
-    fn of<'a>(&self, key: &'a PartKey) -> (&'a str, &'a str, Option<&'a str>) {
-        (&key.benchmark, &key.model, key.run.as_deref())
     }
 }
 
@@ -290,7 +288,11 @@ struct LabelColumn {
 impl Batch {
     fn new(batch: &RecordBatch) -> Result<Self, ArrowError> {
         let [sample, epoch, group, state, score, cost_usd, output_chars] = batch.columns() else {
-            return Err(ArrowError::SchemaError(format!("{} columns instead of {}", batch.num_columns(), COLUMNS.len())));
+            return Err(ArrowError::SchemaError(format!(
+                "{} columns instead of {}",
+                batch.num_columns(),
+                COLUMNS.len()
+            )));
         };
         let state = LabelColumn::new(state)?;
         let states = state

@@ -150,21 +150,21 @@ impl SortedSamples<'_> {
                 Arc::new(UInt32Array::from_iter_values(rows().map(|r| r.epoch))),
                 labels(rows().map(|r| r.group), groups)?,
                 labels(rows().map(|r| Some(r.state as u32)), &states)?,
-                Arc::new(Float64Array::from_iter(rows().map(|r| r.score))),
+                Arc::new(rows().map(|r| r.score).collect::<Float64Array>()),
                 labels(rows().map(|r| r.grader), graders)?,
-                Arc::new(Float64Array::from_iter(rows().map(|r| r.cost_usd))),
-                Arc::new(UInt64Array::from_iter(rows().map(|r| r.output_tokens))),
-                Arc::new(UInt64Array::from_iter(rows().map(|r| r.output_chars))),
-                Arc::new(Float64Array::from_iter(rows().map(|r| r.seconds))),
-                Arc::new(Date32Array::from_iter(rows().map(|r| r.date))),
-                Arc::new(UInt32Array::from_iter(rows().map(|r| r.dataset_size))),
+                Arc::new(rows().map(|r| r.cost_usd).collect::<Float64Array>()),
+                Arc::new(rows().map(|r| r.output_tokens).collect::<UInt64Array>()),
+                Arc::new(rows().map(|r| r.output_chars).collect::<UInt64Array>()),
+                Arc::new(rows().map(|r| r.seconds).collect::<Float64Array>()),
+                Arc::new(rows().map(|r| r.date).collect::<Date32Array>()),
+                Arc::new(rows().map(|r| r.dataset_size).collect::<UInt32Array>()),
             ],
         )
     }
 }
 
 fn labels(keys: impl Iterator<Item = Option<u32>>, values: &ArrayRef) -> Result<ArrayRef, ArrowError> {
-    let keys = Int32Array::from_iter(keys.map(|key| key.map(u32::cast_signed)));
+    let keys: Int32Array = keys.map(|key| key.map(u32::cast_signed)).collect();
     Ok(Arc::new(DictionaryArray::<Int32Type>::try_new(keys, Arc::clone(values))?))
 }
 

@@ -78,8 +78,9 @@ impl LakeLocation {
             Err(error) => Err(error),
         };
         let bytes = bytes.map_err(|e| self.store_error("read", LAKE_FILE, e))?;
-        check_schema_version(LAKE_FILE, &bytes)?;
-        parse::<LakeFile>(LAKE_FILE, &bytes).map(drop)
+        let path = self.on_disk(LAKE_FILE);
+        check_schema_version(&path, &bytes)?;
+        parse::<LakeFile>(&path, &bytes).map(drop)
     }
 
     /// Reads every commit record, in the order of their ids.
@@ -90,22 +91,35 @@ impl LakeLocation {
             .try_collect()
             .await
             .map_err(|e| self.store_error("list", IMPORTS, e))?;
-        let mut paths: Vec<ObjectPath> =
-            listed.into_iter().map(|meta| meta.location).filter(is_record).collect();
+        let mut paths: Vec<ObjectPath> = listed.into_iter().map(|meta| meta.location).filter(is_record).collect();
         paths.sort();
         let mut records = Vec::with_capacity(paths.len());
         for path in paths {
             let bytes = self.store.get(&path).await.map_err(|e| self.store_error("read", path.as_ref(), e))?;
             let bytes = bytes.bytes().await.map_err(|e| self.store_error("read", path.as_ref(), e))?;
-            check_schema_version(path.as_ref(), &bytes)?;
-            records.push(parse::<ImportRecord>(path.as_ref(), &bytes)?);
+            let path = self.on_disk(path.as_ref());
+            check_schema_version(&path, &bytes)?;
+            records.push(parse::<ImportRecord>(&path, &bytes)?);
         }
         Ok(records)
     }
 
     fn store_error(&self, doing: &'static str, path: &str, error: object_store::Error) -> LakeError {
-        LakeError::Io { doing, path: self.on_disk(path), source: std::io::Error::from(error) }
+        let source = io_cause(&error).unwrap_or_else(|| std::io::Error::from(error));
+        LakeError::Io { doing, path: self.on_disk(path), source }
     }
+}
+
+/// What the operating system said, under the wrappings of the store.
+fn io_cause(error: &object_store::Error) -> Option<std::io::Error> {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        if let Some(io) = error.downcast_ref::<std::io::Error>() {
+            return Some(std::io::Error::new(io.kind(), io.to_string()));
+        }
+        cause = error.source();
+    }
+    None
 }
 
 /// Makes the folder a lake where it is new or empty; leaves it alone where it is one.
@@ -241,7 +255,7 @@ fn is_record(path: &ObjectPath) -> bool {
         .is_some_and(|stem| stem.len() == 64 && stem.bytes().all(|b| b.is_ascii_hexdigit()))
 }
 
-fn check_schema_version(path: &str, bytes: &[u8]) -> Result<(), LakeError> {
+fn check_schema_version(path: &Path, bytes: &[u8]) -> Result<(), LakeError> {
     let value: serde_json::Value = parse(path, bytes)?;
     match value.get("schema_version").and_then(serde_json::Value::as_u64) {
         Some(found) if found > u64::from(SCHEMA_VERSION) => Err(LakeError::NewerSchema { path: path.into(), found }),
@@ -250,7 +264,7 @@ fn check_schema_version(path: &str, bytes: &[u8]) -> Result<(), LakeError> {
     }
 }
 
-fn parse<T: serde::de::DeserializeOwned>(path: &str, bytes: &[u8]) -> Result<T, LakeError> {
+fn parse<T: serde::de::DeserializeOwned>(path: &Path, bytes: &[u8]) -> Result<T, LakeError> {
     serde_json::from_slice(bytes).map_err(|e| LakeError::Record { path: path.into(), reason: e.to_string() })
 }
 

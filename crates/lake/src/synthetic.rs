@@ -6,16 +6,17 @@ use weighbridge_core::{SampleRow, SampleState};
 /// the order of the samples table. Scores are 0 or 1, `model-a` a little better; 1 in 1,000 samples has no score.
 pub fn synthetic_samples(rows: u64) -> impl Iterator<Item = SampleRow> {
     let each = rows / 2;
-    ["model-a", "model-b"].into_iter().zip([0.62, 0.60]).flat_map(move |(model, skill)| {
-        (0..each).map(move |i| row(model, skill, i))
-    })
+    ["model-a", "model-b"]
+        .into_iter()
+        .zip([0.62, 0.60])
+        .flat_map(move |(model, skill)| (0..each).map(move |i| row(model, skill, i)))
 }
 
 fn row(model: &str, skill: f64, i: u64) -> SampleRow {
     let draw = unit(mix(i ^ (model.len() as u64) << 40 ^ u64::from(model.as_bytes()[model.len() - 1]) << 48));
     // The same sample is hard or easy for both models.
     let ease = unit(mix(i)) - 0.5;
-    let missing = mix(i.wrapping_mul(3)) % 1000 == 0;
+    let missing = mix(i.wrapping_mul(3)).is_multiple_of(1000);
     SampleRow {
         benchmark: "synthetic".into(),
         model: model.into(),

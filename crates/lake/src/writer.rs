@@ -11,7 +11,7 @@ use parquet::errors::ParquetError;
 use parquet::file::metadata::SortingColumn;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use tempfile::NamedTempFile;
-use weighbridge_core::SampleRow;
+use weighbridge_core::{SampleRow, SampleState};
 
 use crate::LakeError;
 use crate::schema::{ImportRecord, ModelRow, PartKey, PartRecord, ResultRow, SampleSet, Table, VoteRow};
@@ -44,6 +44,10 @@ impl<'a> Staged<'a> {
 
     /// Takes one sample row; a full part is written out.
     pub(crate) fn sample(&mut self, row: &SampleRow) -> Result<(), LakeError> {
+        if row.score.map(|score| (0.0..=1.0).contains(&score)) != (row.state == SampleState::Scored).then_some(true) {
+            let (sample, model) = (row.sample.clone(), row.model.clone());
+            return Err(LakeError::Row { sample, model, state: row.state, score: row.score });
+        }
         if !self.open_set.as_ref().is_some_and(|set| set.holds(row)) {
             self.close_set();
             let key = (row.benchmark.clone(), row.model.clone(), row.run.clone());
@@ -156,8 +160,11 @@ fn properties(table: Table) -> Result<WriterProperties, ParquetError> {
     let sorting = table
         .sort_columns()
         .iter()
-        .map(|name| Ok(SortingColumn { column_idx: schema.index_of(name)? as i32, descending: false, nulls_first: true }))
-        .collect::<Result<Vec<_>, ArrowError>>()?;
+        .map(|name| {
+            let column_idx = i32::try_from(schema.index_of(name)?).map_err(|e| ParquetError::External(Box::new(e)))?;
+            Ok(SortingColumn { column_idx, descending: false, nulls_first: true })
+        })
+        .collect::<Result<Vec<_>, ParquetError>>()?;
     Ok(WriterProperties::builder()
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))

@@ -1,1 +1,58 @@
-fn main() {}
+//! The program: reads the command line, runs one command, prints its answer and sets the exit code.
+
+mod chart;
+mod cli;
+mod commands;
+mod facts;
+mod render;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use cli::Cli;
+use render::Screen;
+
+/// What a command answers.
+pub struct Answer {
+    /// What goes to standard output.
+    pub text: String,
+    /// False where the answer is "no" (exit code 1).
+    pub yes: bool,
+}
+
+impl Answer {
+    /// An answer that is no question of yes or no.
+    pub fn plain(text: impl Into<String>) -> Self {
+        Self { text: text.into(), yes: true }
+    }
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match commands::run(cli, Screen::of_terminal()) {
+        Ok(answer) => match print(&answer.text) {
+            Ok(()) if answer.yes => ExitCode::SUCCESS,
+            Ok(()) => ExitCode::from(1),
+            Err(error) => fail(&anyhow::Error::new(error).context("cannot write to standard output")),
+        },
+        Err(error) => fail(&error),
+    }
+}
+
+/// Writes to standard output; a reader that has gone away (`| head`) is no error.
+fn print(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    match written {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => other,
+    }
+}
+
+fn fail(error: &anyhow::Error) -> ExitCode {
+    // Nothing is left to do where even standard error is closed.
+    let _ = writeln!(io::stderr(), "error: {error:#}");
+    ExitCode::from(3)
+}

@@ -10,7 +10,7 @@ use super::thresholds::{percent_thresholds, thresholds};
 use super::{Lag, LagRule};
 use crate::board::{Board, Unit};
 use crate::frontier::{Frontier, Side};
-use crate::summary::{LEVEL, median};
+use crate::summary::{LEVEL, median, widen, without_interval};
 
 /// A closed model counts as better by rule `since` when more than this share of the draws puts it above.
 pub const CONFIDENCE: f64 = 0.95;
@@ -33,6 +33,8 @@ pub struct Sides<'a> {
     pub open_draws: &'a [Frontier],
     /// Closed frontier of each draw, in the same order.
     pub closed_draws: &'a [Frontier],
+    /// Open and closed frontier of each draw with disputed release dates drawn too; may be empty.
+    pub dated_draws: &'a [(Frontier, Frontier)],
 }
 
 /// The lag by `rule`; `None` where the window (or the grid of levels) has nothing to compare.
@@ -61,10 +63,12 @@ fn propagated(board: &Board, sides: &Sides<'_>, (from, to): (i32, i32)) -> Resul
     let months: Vec<f64> = means.iter().map(|m| m.lag_days / DAYS_PER_MONTH).collect();
     let method = format!("daily lag averaged over the window in each draw, median over draws; {}", board.method);
     let months = if board.has_uncertainty() {
-        median(&months, &method)?
+        let dated = sides.dated_draws.iter().filter_map(|(o, c)| window_mean(o, c, from, to));
+        let dated: Vec<f64> = dated.map(|m| m.lag_days / DAYS_PER_MONTH).collect();
+        widen(median(&months, &method)?, &dated)?
     } else {
         let value = fitted.lag_days / DAYS_PER_MONTH;
-        crate::summary::without_interval(value, (to - from + 1) as usize, "no sample counts are known, so no interval")
+        without_interval(value, (to - from + 1) as usize, "no sample counts are known, so no interval")
     };
     let censored_share = means.iter().map(|m| m.at_start).sum::<f64>() / means.len().max(1) as f64;
     Ok(Some(Lag { rule: LagRule::Propagated, months, censored: censored_share >= NOTABLE, censored_share }))

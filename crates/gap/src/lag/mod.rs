@@ -44,6 +44,19 @@ impl LagRule {
     }
 }
 
+impl LagRule {
+    /// The rule in a few words.
+    #[must_use]
+    pub const fn describe(self) -> &'static str {
+        match self {
+            Self::Propagated => "age of the closed lead, averaged over the window in every draw of the scores",
+            Self::Since => "time since a closed model was first significantly better, averaged over the window",
+            Self::Horizontal => "time until open is not significantly worse, averaged over score levels",
+            Self::Thresholds => "time until open reaches the same score, averaged over score thresholds",
+        }
+    }
+}
+
 impl fmt::Display for LagRule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.as_str())

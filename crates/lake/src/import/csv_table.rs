@@ -1,5 +1,6 @@
 //! CSV with a header, read row by row, in which every bad value is found and told with its line and column.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -62,6 +63,8 @@ pub(crate) struct CsvTable<R> {
     record: ByteRecord,
     problems: Problems,
     row_is_good: bool,
+    /// For each column the values that were taken as unknown: how many, and the first with its line.
+    dropped: BTreeMap<usize, (u64, u64, String)>,
 }
 
 /// Position of a column.
@@ -77,17 +80,32 @@ impl<R: Read> CsvTable<R> {
         let mut columns = Vec::with_capacity(header.len());
         for (i, name) in header.iter().enumerate() {
             let name = std::str::from_utf8(name).map_err(|_| {
-                LakeError::input(path, format!("line 1, column {}: the name is not UTF-8; save the file as UTF-8", i + 1))
+                LakeError::input(
+                    path,
+                    format!("line 1, column {}: the name is not UTF-8; save the file as UTF-8", i + 1),
+                )
             })?;
             let name = name.trim_start_matches('\u{feff}').trim();
             if !name.is_empty() && columns.iter().any(|known| known == name) {
-                return Err(LakeError::input(path, format!("line 1: column '{name}' stands twice; rename or remove one")));
+                return Err(LakeError::input(
+                    path,
+                    format!("line 1: column '{name}' stands twice; rename or remove one"),
+                ));
             }
             columns.push(name.to_owned());
         }
         let used = vec![false; columns.len()];
         let problems = Problems::default();
-        Ok(Self { path: path.to_owned(), columns, used, reader, record: ByteRecord::new(), problems, row_is_good: true })
+        Ok(Self {
+            path: path.to_owned(),
+            columns,
+            used,
+            reader,
+            record: ByteRecord::new(),
+            problems,
+            row_is_good: true,
+            dropped: BTreeMap::new(),
+        })
     }
 
     /// The positions of columns that must be there.
@@ -132,8 +150,8 @@ impl<R: Read> CsvTable<R> {
             }
             let (found, wanted) = (self.record.len(), self.columns.len());
             let expected = format!("{wanted} fields as in line 1, found {found} (look for a comma or an open quote)");
-            let column = self.columns.get(found.min(wanted) - 1).cloned().unwrap_or_default();
-            self.problem(column, Vec::new(), expected);
+            let column = self.columns.get(found.min(wanted - 1)).cloned().unwrap_or_default();
+            self.problem(column, &[], expected);
         }
         Ok(false)
     }
@@ -153,15 +171,29 @@ impl<R: Read> CsvTable<R> {
         self.required(col, "text", |text| Some(text.to_owned())).unwrap_or_default()
     }
 
-    /// A finite number from 0 up to `max`; blank is unknown.
-    pub(crate) fn number(&mut self, col: impl Into<Option<Col>>, max: f64, expected: &str) -> Option<f64> {
-        // A range that NaN is outside of.
-        self.parse(col, expected, |text| text.trim().parse().ok().filter(|x| (0.0..=max).contains(x)))
+    /// A measurement beside the score, such as seconds or tokens. Blank is unknown; so is a value that cannot be, which
+    /// is told in [`Self::notes`] and is no reason to refuse the scores.
+    pub(crate) fn measurement<T>(&mut self, col: Option<Col>, read: impl Fn(&str) -> Option<T>) -> Option<T> {
+        let Col(col) = col?;
+        let field = self.record.get(col).unwrap_or_default().trim_ascii();
+        if field.is_empty() {
+            return None;
+        }
+        let value = std::str::from_utf8(field).ok().and_then(read);
+        if value.is_none() {
+            let line = self.record.position().map_or(0, csv::Position::line);
+            self.dropped.entry(col).or_insert_with(|| (0, line, shown(field))).0 += 1;
+        }
+        value
     }
 
-    /// A whole number from 0; blank is unknown.
-    pub(crate) fn count(&mut self, col: impl Into<Option<Col>>) -> Option<u64> {
-        self.parse(col, "a whole number from 0", |text| text.trim().parse().ok())
+    /// What was taken as unknown, one sentence a column.
+    pub(crate) fn notes(&self) -> Vec<String> {
+        let sentence = |(col, (n, line, value)): (&usize, &(u64, u64, String))| {
+            let column = &self.columns[*col];
+            format!("{column}: impossible values were taken as unknown, {n} in all, the first '{value}' on line {line}")
+        };
+        self.dropped.iter().map(sentence).collect()
     }
 
     /// A day; blank is unknown.
@@ -202,20 +234,15 @@ impl<R: Read> CsvTable<R> {
         let value = self.record.get(col.0).unwrap_or_default().to_vec();
         let not_text = std::str::from_utf8(&value).is_err();
         let expected = if not_text { "UTF-8 text; save the file as UTF-8".to_owned() } else { expected.to_owned() };
-        self.problem(self.columns[col.0].clone(), value, expected);
+        self.problem(self.columns[col.0].clone(), &value, expected);
     }
 
-    fn problem(&mut self, column: String, value: Vec<u8>, expected: String) {
+    fn problem(&mut self, column: String, value: &[u8], expected: String) {
         self.problems.bad_rows += u64::from(self.row_is_good);
         self.row_is_good = false;
         if self.problems.first.len() < LISTED {
             let line = self.record.position().map_or(0, csv::Position::line);
-            let value = String::from_utf8_lossy(&value);
-            let mut shown: String = value.chars().take(SHOWN).map(|c| if c.is_control() { ' ' } else { c }).collect();
-            if value.chars().nth(SHOWN).is_some() {
-                shown.push_str("...");
-            }
-            self.problems.first.push(BadValue { line, column, value: shown, expected });
+            self.problems.first.push(BadValue { line, column, value: shown(value), expected });
         }
     }
 
@@ -229,6 +256,16 @@ impl<R: Read> CsvTable<R> {
         }
         Ok(self.reader.into_inner())
     }
+}
+
+/// A value as a message shows it: on one line, and not too long.
+fn shown(value: &[u8]) -> String {
+    let value = String::from_utf8_lossy(value);
+    let mut shown: String = value.chars().take(SHOWN).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if value.chars().nth(SHOWN).is_some() {
+        shown.push_str("...");
+    }
+    shown
 }
 
 fn csv_error(path: &Path, error: csv::Error) -> LakeError {

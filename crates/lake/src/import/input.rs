@@ -53,6 +53,9 @@ impl Input {
         if head.is_empty() {
             return Err(LakeError::input(path, "the file is empty"));
         }
+        if head.starts_with(&[0xff, 0xfe]) || head.starts_with(&[0xfe, 0xff]) {
+            return Err(LakeError::input(path, "the file is UTF-16 text; save the file as UTF-8"));
+        }
         let id = hasher.finalize().to_hex().to_string();
         Ok(Self { path: path.to_owned(), id, kind: Kind::File { gzip, head } })
     }
@@ -109,7 +112,10 @@ impl Input {
         if reader.hasher.finalize().to_hex().as_str() == self.id {
             return Ok(());
         }
-        Err(LakeError::input(&self.path, "the file changed while it was being read; import it again when it is complete"))
+        Err(LakeError::input(
+            &self.path,
+            "the file changed while it was being read; import it again when it is complete",
+        ))
     }
 
     /// Names of the CSV columns in the first line of a file; empty where it is not text.
@@ -140,9 +146,10 @@ pub(crate) fn read_error(path: &Path, error: std::io::Error) -> LakeError {
         std::io::ErrorKind::UnexpectedEof => {
             LakeError::input(path, "the compressed data end early; copy or download the file again")
         }
-        std::io::ErrorKind::InvalidInput | std::io::ErrorKind::InvalidData => {
-            LakeError::input(path, format!("the compressed data are damaged ({error}); copy or download the file again"))
-        }
+        std::io::ErrorKind::InvalidInput | std::io::ErrorKind::InvalidData => LakeError::input(
+            path,
+            format!("the compressed data are damaged ({error}); copy or download the file again"),
+        ),
         _ => LakeError::io("read", path)(error),
     }
 }

@@ -14,11 +14,15 @@ use crate::writer::Staged;
 
 const REQUIRED: [&str; 6] = ["benchmark", "item_id", "model", "open_or_closed", "score", "group"];
 const SCORE: &str = "a score from 0 to 1, or blank where the sample has none";
-const FROM_ZERO: &str = "a finite number from 0";
+/// Different labels that a note counts one by one.
+const LABELS: usize = 12;
 
 pub(super) fn sniff(input: &Input) -> Sniff {
     let header = input.csv_header();
     let has = |name: &str| header.iter().any(|column| column == name);
+    if header.len() == 1 && header[0].contains("item_id") {
+        return Sniff::Near("the columns of a CSV file must be separated by commas");
+    }
     let known = REQUIRED.iter().filter(|name| has(name)).count();
     if known >= 4 || (has("item_id") && has("score")) { Sniff::Yes } else { Sniff::No }
 }
@@ -40,10 +44,11 @@ pub(super) fn import(input: &Input, staged: &mut Staged) -> Result<Imported, Lak
 
     let mut models: BTreeSet<(String, Option<String>)> = BTreeSet::new();
     let mut last_model = None;
-    let mut zero_labels: BTreeMap<String, u64> = BTreeMap::new();
+    let mut labels: BTreeMap<String, u64> = BTreeMap::new();
     while table.next_row()? {
         let label = table.text(label);
-        let score = table.number(score, 1.0, SCORE);
+        // NaN is outside of every range.
+        let score = table.parse(score, SCORE, |text| number(text).filter(|score| *score <= 1.0));
         let row = SampleRow {
             benchmark: table.required_text(benchmark),
             model: table.required_text(model),
@@ -54,10 +59,10 @@ pub(super) fn import(input: &Input, staged: &mut Staged) -> Result<Imported, Lak
             state: if score.is_some() { SampleState::Scored } else { state_of_label(label.as_deref()) },
             score,
             grader: table.text(grader),
-            cost_usd: table.number(cost, f64::MAX, FROM_ZERO),
-            output_tokens: table.count(tokens),
-            output_chars: table.count(chars),
-            seconds: table.number(seconds, f64::MAX, FROM_ZERO),
+            cost_usd: table.measurement(cost, number),
+            output_tokens: table.measurement(tokens, count),
+            output_chars: table.measurement(chars, count),
+            seconds: table.measurement(seconds, number),
             date: table.day(date),
             dataset_size: table.parse(size, "a whole number from 1", positive),
         };
@@ -66,11 +71,9 @@ pub(super) fn import(input: &Input, staged: &mut Staged) -> Result<Imported, Lak
             continue;
         }
         staged.sample(&row)?;
-        if let Some(label) = label
-            && row.score == Some(0.0)
-            && state_of_label(Some(&label)) != SampleState::Missing
-        {
-            *zero_labels.entry(label).or_default() += 1;
+        if let (Some(label), Some(_)) = (label, row.score) {
+            let known = labels.len() < LABELS || labels.contains_key(&label);
+            *labels.entry(if known { label } else { "other".to_owned() }).or_default() += 1;
         }
         let stated = Some((row.model, access));
         if stated != last_model {
@@ -78,10 +81,11 @@ pub(super) fn import(input: &Input, staged: &mut Staged) -> Result<Imported, Lak
             last_model = stated;
         }
     }
+    let mut notes = table.notes();
     input.check_unchanged(&table.finish()?)?;
 
     let dataset = stem(input.path());
-    let notes = notes(&models, &zero_labels);
+    notes.extend(model_and_label_notes(&models, &labels));
     let rows: Vec<ModelRow> = models.into_iter().map(|(name, access)| model_row(&dataset, name, access)).collect();
     staged.models(&rows)?;
     Ok(Imported { dataset, columns_left_out: left_out, notes })
@@ -102,15 +106,25 @@ fn state_of_label(label: Option<&str>) -> SampleState {
     }
 }
 
+/// A finite number from 0.
+fn number(text: &str) -> Option<f64> {
+    text.trim().parse().ok().filter(|x: &f64| x.is_finite() && *x >= 0.0)
+}
+
+fn count(text: &str) -> Option<u64> {
+    text.parse().ok()
+}
+
 fn positive(text: &str) -> Option<u32> {
     text.trim().parse().ok().filter(|n| *n >= 1)
 }
 
-fn notes(models: &BTreeSet<(String, Option<String>)>, zero_labels: &BTreeMap<String, u64>) -> Vec<String> {
-    let mut notes: Vec<String> = zero_labels
-        .iter()
-        .map(|(label, n)| format!("{n} samples with label '{label}' have the score 0 in the source; the score was kept"))
-        .collect();
+fn model_and_label_notes(models: &BTreeSet<(String, Option<String>)>, labels: &BTreeMap<String, u64>) -> Vec<String> {
+    let mut notes = Vec::new();
+    if !labels.is_empty() {
+        let counts: Vec<String> = labels.iter().map(|(label, n)| format!("{label} {n}")).collect();
+        notes.push(format!("label: not kept where there is a score ({})", counts.join(", ")));
+    }
     let unstated = models.iter().filter(|(_, access)| access.is_none()).map(|(name, _)| name.as_str());
     let unstated: Vec<&str> = unstated.collect();
     if !unstated.is_empty() {

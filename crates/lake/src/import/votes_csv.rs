@@ -31,7 +31,7 @@ pub(super) fn import(input: &Input, staged: &mut Staged) -> Result<Imported, Lak
             wins_a: table.required(wins_a, COUNT, count).unwrap_or_default(),
             wins_b: table.required(wins_b, COUNT, count).unwrap_or_default(),
             ties: table.required(ties, COUNT, count).unwrap_or_default(),
-            both_bad: table.count(both_bad),
+            both_bad: table.parse(both_bad, COUNT, count),
         };
         if table.row_is_good() && row.model_a == row.model_b {
             table.bad(model_b, "another model than model_a");

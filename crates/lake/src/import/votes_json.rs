@@ -1,11 +1,9 @@
 //! Aggregated pairwise votes as JSON: `models` (names), `X` (pairs of positions in `models`) and `Y` (for each pair the
 //! wins of the first, the wins of the second, the ties, and the ties that called both bad).
 
-use std::collections::BTreeMap;
 use std::io::Read;
 
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 
 use super::input::read_error;
 use super::{Imported, Input, Sniff, stem};
@@ -21,7 +19,7 @@ struct Votes {
     #[serde(rename = "Y")]
     counts: Vec<[u64; 4]>,
     #[serde(flatten)]
-    others: BTreeMap<String, IgnoredAny>,
+    others: serde_json::Map<String, serde_json::Value>,
 }
 
 pub(super) fn sniff(input: &Input) -> Sniff {
@@ -38,12 +36,15 @@ pub(super) fn import(input: &Input, staged: &mut Staged) -> Result<Imported, Lak
     input.check_unchanged(&reader)?;
     let json = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&bytes);
     let votes: Votes = serde_json::from_slice(json).map_err(|e| {
-        LakeError::input(path, format!("{e}; expected models (names), X (pairs of positions) and Y (four counts a pair)"))
+        LakeError::input(
+            path,
+            format!("{e}; expected models (names), X (pairs of positions) and Y (four counts a pair)"),
+        )
     })?;
     let dataset = stem(path);
     let rows = rows(&votes, &dataset).map_err(|reason| LakeError::input(path, reason))?;
     staged.votes(&rows)?;
-    Ok(Imported { dataset, columns_left_out: votes.others.into_keys().collect(), notes: Vec::new() })
+    Ok(Imported { dataset, columns_left_out: votes.others.keys().cloned().collect(), notes: Vec::new() })
 }
 
 fn rows(votes: &Votes, dataset: &str) -> Result<Vec<VoteRow>, String> {

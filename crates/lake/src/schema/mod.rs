@@ -100,7 +100,7 @@ const SAMPLES: &[Column] = &[
     may("run", Kind::Label, "run of the model; null where the source has one run a model"),
     must("sample", Kind::Text, "sample id within the benchmark"),
     must("epoch", Kind::Small, "the k-th repeat of the sample, from 1"),
-    may("group", Kind::Label, "cluster of related samples (subject, repository)"),
+    may("group", Kind::Label, "cluster of related samples (subject, repository); in SQL write it in double quotes"),
     must("state", Kind::Label, "scored, wrong_format, truncated, refused, provider_error, harness_error or missing"),
     may("score", Kind::Float, "score, 0 to 1; present exactly when state is scored"),
     may("grader", Kind::Label, "model that graded the answer"),
@@ -228,17 +228,17 @@ impl Kind {
 /// The schema as a Markdown page: one table of columns a table.
 #[must_use]
 pub fn reference_page() -> String {
-    let mut page = format!("# Tables of the lake, schema version {SCHEMA_VERSION}\n");
+    let mut lines = vec![format!("# Tables of the lake, schema version {SCHEMA_VERSION}")];
     for table in Table::ALL {
-        page.push_str(&format!("\n## {table}\n\n"));
+        lines.push(format!("\n## {table}\n"));
         if !table.sort_columns().is_empty() {
-            page.push_str(&format!("Every part is sorted by {}.\n\n", table.sort_columns().join(", ")));
+            lines.push(format!("Every part is sorted by {}.\n", table.sort_columns().join(", ")));
         }
-        page.push_str("| column | type | null | meaning |\n|---|---|---|---|\n");
-        for column in table.columns() {
+        lines.push("| column | type | null | meaning |\n|---|---|---|---|".to_owned());
+        lines.extend(table.columns().iter().map(|column| {
             let null = if column.nullable { "unknown" } else { "never" };
-            page.push_str(&format!("| {} | {} | {null} | {} |\n", column.name, column.kind.name(), column.meaning));
-        }
+            format!("| {} | {} | {null} | {} |", column.name, column.kind.name(), column.meaning)
+        }));
     }
-    page
+    lines.join("\n") + "\n"
 }

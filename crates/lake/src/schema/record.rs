@@ -85,6 +85,14 @@ pub struct PartKey {
     pub epoch: u32,
 }
 
+impl PartKey {
+    /// What the key says of the run: benchmark, model and run.
+    #[must_use]
+    pub fn run_key(&self) -> (&str, &str, Option<&str>) {
+        (&self.benchmark, &self.model, self.run.as_deref())
+    }
+}
+
 /// The samples of one model on one benchmark in one run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SampleSet {

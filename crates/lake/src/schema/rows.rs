@@ -95,7 +95,7 @@ impl ResultRow {
                 day(rows, |r| r.date),
                 text(rows, |r| r.source.as_deref()),
                 text(rows, |r| r.harness.as_deref()),
-                Arc::new(BooleanArray::from_iter(rows.iter().map(|r| r.optimized))),
+                Arc::new(rows.iter().map(|r| r.optimized).collect::<BooleanArray>()),
                 day(rows, |r| r.model_release_date),
                 day(rows, |r| r.benchmark_release_date),
             ],
@@ -202,15 +202,15 @@ fn batch(table: Table, columns: Vec<ArrayRef>) -> Result<RecordBatch, ArrowError
 }
 
 fn text<'a, R>(rows: &'a [R], get: impl Fn(&'a R) -> Option<&'a str>) -> ArrayRef {
-    Arc::new(StringArray::from_iter(rows.iter().map(get)))
+    Arc::new(rows.iter().map(get).collect::<StringArray>())
 }
 
 fn count<R>(rows: &[R], get: impl Fn(&R) -> Option<u64>) -> ArrayRef {
-    Arc::new(UInt64Array::from_iter(rows.iter().map(get)))
+    Arc::new(rows.iter().map(get).collect::<UInt64Array>())
 }
 
 fn day<R>(rows: &[R], get: impl Fn(&R) -> Option<Date>) -> ArrayRef {
-    Arc::new(Date32Array::from_iter(rows.iter().map(|row| get(row).map(days_of))))
+    Arc::new(rows.iter().map(|row| get(row).map(days_of)).collect::<Date32Array>())
 }
 
 /// Days since 1970-01-01, the form in which Arrow and Parquet store a date.

@@ -1,5 +1,8 @@
 //! The lake as a whole, from the outside: one binary, because linking DataFusion is what takes long.
 
+#![expect(clippy::unwrap_used, reason = "a test stops where it meets what it did not expect")]
+#![expect(clippy::format_push_string, reason = "test inputs are small")]
+
 mod bad_input;
 mod fuzz;
 mod reading;

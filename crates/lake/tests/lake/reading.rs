@@ -1,5 +1,6 @@
 //! Streams: their order, their duplicates, their plan; and SQL.
 
+use arrow::array::AsArray;
 use weighbridge_core::{SampleState, SampleStream};
 use weighbridge_lake::{LakeError, synthetic_samples, write_samples};
 
@@ -66,6 +67,17 @@ fn parts_that_do_not_overlap_are_read_one_after_another() {
     assert_eq!(plans.len(), 3);
     assert!(plans.iter().all(|plan| !plan.contains("Sort")), "{plans:?}");
     assert_eq!(drain(&mut stream).len(), 300);
+}
+
+#[test]
+fn a_run_is_read_without_its_neighbours() {
+    let (_folder, mut lake) = new_lake();
+    let models = ["m1", "m2", "m3", "m4"];
+    let rows = models.into_iter().flat_map(|model| (0..100_000).map(move |i| row(model, &format!("s{i:06}"), 1, 1.0)));
+    write_samples(&mut lake, rows, "four models").unwrap();
+    let query = "EXPLAIN ANALYZE SELECT sum(score) FROM samples WHERE benchmark = 'b' AND model = 'm1'";
+    let plan = lake.sql(query).unwrap().batches[0].column(1).as_string::<i32>().value(0).to_owned();
+    assert!(plan.contains("row_groups_pruned_statistics=4 total → 1 matched"), "{plan}");
 }
 
 #[test]

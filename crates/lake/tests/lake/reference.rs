@@ -89,7 +89,14 @@ fn a_run_keeps_what_its_source_says() {
     assert!(sets.iter().all(|set| set.first_date.is_some() && set.first_date <= set.last_date && set.epochs == 1));
 
     let Some(file) = path("data/items/epoch_simpleqa_verified.csv.gz") else { return };
-    lake.import(&file).unwrap();
+    let notes = lake.import(&file).unwrap().record.notes;
+    assert_eq!(
+        notes,
+        [
+            "output_tokens: impossible values were taken as unknown, 4 in all, the first '-39' on line 2344",
+            "label: not kept where there is a score (C 16479, I 20741, N 6742)",
+        ]
+    );
     let graders: std::collections::BTreeSet<String> =
         lake.sample_sets().into_iter().flat_map(|set| set.graders).collect();
     assert_eq!(graders.len(), 3);

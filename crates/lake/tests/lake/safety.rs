@@ -206,6 +206,78 @@ fn processes_importing_at_once_do_not_disturb_each_other() {
 }
 
 #[test]
+fn a_killed_import_is_as_if_it_never_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = input(&folder, "big.csv", samples_csv("m", 0, 300_000));
+    let (_clean, mut clean) = new_lake();
+    clean.import(&file).unwrap();
+    let whole = files(clean.location().root());
+    let root = folder.path().join("lake");
+    Lake::open_or_create(&root).unwrap();
+    for milliseconds in [20, 60, 120, 200, 300, 400] {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "safety::import_in_a_child_process"])
+            .env("LAKE_TEST_ROOT", &root)
+            .env("LAKE_TEST_FILES", &file)
+            .spawn()
+            .unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(milliseconds));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let lake = Lake::open(&root).unwrap();
+        let rows = lake.info().tables[&Table::Samples].rows;
+        assert!(rows == 0 || rows == 300_000, "{rows} rows after {milliseconds} ms");
+        assert!((number(&lake, "SELECT count(*) FROM samples") - rows as f64).abs() < 0.5);
+    }
+    Lake::open(&root).unwrap().import(&file).unwrap();
+    assert_eq!(files(&root), whole);
+}
+
+#[test]
+fn a_newer_importer_imports_again() {
+    let (folder, mut lake) = new_lake();
+    let file = input(&folder, "a.csv", samples_csv("m", 0, 3));
+    let report = lake.import(&file).unwrap();
+    let whole = files(lake.location().root());
+    let record = lake.location().root().join(format!("imports/{}.json", report.record.id));
+    let old = std::fs::read_to_string(&record).unwrap().replace("\"format_version\": 1", "\"format_version\": 0");
+    std::fs::write(&record, old).unwrap();
+    let mut lake = Lake::open(lake.location().root()).unwrap();
+    assert!(!lake.import(&file).unwrap().already_imported);
+    assert_eq!(files(lake.location().root()), whole);
+    assert!(lake.import(&file).unwrap().already_imported);
+}
+
+#[test]
+fn what_the_system_refuses_is_told_with_the_path() {
+    let (folder, mut lake) = new_lake();
+    let file = input(&folder, "a.csv", samples_csv("m", 0, 3));
+    let error = lake.import(&folder.path().join("absent.csv")).unwrap_err().to_string();
+    assert!(error.contains("cannot read") && error.contains("absent.csv: it does not exist"), "{error}");
+    for inside_a_file in [&file, &file.join("lake")] {
+        let error = Lake::open_or_create(inside_a_file).err().unwrap().to_string();
+        assert!(error.contains("a.csv"), "{error}");
+        let error = Lake::open(inside_a_file).err().unwrap().to_string();
+        assert!(error.contains("a.csv"), "{error}");
+    }
+}
+
+#[test]
+fn a_row_that_contradicts_itself_is_refused() {
+    let (_folder, mut lake) = new_lake();
+    let mut unscored = row("m", "s", 1, 1.0);
+    unscored.score = None;
+    let mut missing = row("m", "s", 1, 1.0);
+    missing.state = weighbridge_core::SampleState::Missing;
+    for bad in [unscored, missing, row("m", "s", 1, 1.01), row("m", "s", 1, f64::NAN)] {
+        let before = files(lake.location().root());
+        let error = write_samples(&mut lake, [row("m", "t", 1, 0.0), bad].into_iter(), "bad").unwrap_err().to_string();
+        assert!(error.contains("sample 's' of model 'm'"), "{error}");
+        assert_eq!(files(lake.location().root()), before);
+    }
+}
+
+#[test]
 fn rows_from_a_generator_are_imported_once() {
     let (_folder, mut lake) = new_lake();
     let rows = || (0..50).map(|i| row("m", &format!("s{i:02}"), 1, 1.0));

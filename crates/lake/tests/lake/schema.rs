@@ -10,7 +10,10 @@ fn version_1_is_as_written_down() {
     assert_eq!(SCHEMA_VERSION, 1);
     let page = reference_page();
     let golden = include_str!("../golden/schema_v1.md");
-    assert!(page == golden, "the schema changed; if readers of version 1 still understand it, replace the golden by:\n{page}");
+    assert!(
+        page == golden,
+        "the schema changed; if readers of version 1 still understand it, replace the golden by:\n{page}"
+    );
 }
 
 #[test]

@@ -1,0 +1,219 @@
+//! The command line: what can be asked, and how `--help` explains it.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use weighbridge_gap::lag::LagRule;
+
+/// How far are open-weights language models behind closed ones?
+///
+/// Weighbridge measures the gap in points, in months and in dollars, with error bars, from an embedded snapshot of public
+/// facts and from results that you import.
+#[derive(Debug, Parser)]
+#[command(name = "weighbridge", version, propagate_version = true, arg_required_else_help = true)]
+#[command(after_help = "Exit codes: 0 done, 1 the answer is no, 2 the command line is wrong, 3 the input is wrong.\n\
+                        Colours are left out when output is not a terminal or NO_COLOR is set.")]
+pub struct Cli {
+    /// Folder of the lake, where imports go [default: the user's data directory].
+    #[arg(long, global = true, value_name = "FOLDER", env = "WEIGHBRIDGE_LAKE")]
+    pub lake: Option<PathBuf>,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// The gap today: both frontiers, points, months, prices, who leads.
+    Gap(GapArgs),
+    /// List models, or show all that is known about one, each fact with its source.
+    Models(ModelsArgs),
+    /// Compare two models on the same samples: difference, intervals, who is right where.
+    Compare(CompareArgs),
+    /// Rate models from pairwise votes (Bradley-Terry) with intervals.
+    Rank(RankArgs),
+    /// Import results, samples or votes into the lake; the format is found from the content.
+    Import(ImportArgs),
+    /// What the lake holds, or a query over its tables.
+    Lake(LakeArgs),
+    /// Check the embedded facts, or a folder of facts.
+    Catalog(CatalogArgs),
+    /// Print a completion script for a shell.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page (roff).
+    Man,
+}
+
+/// Form of the output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    Text,
+    /// For scripts.
+    Json,
+    /// One row a number, for spreadsheets.
+    Csv,
+    /// For documents.
+    Markdown,
+}
+
+/// Where the scores come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum From {
+    /// The newest of the snapshot and the lake.
+    Newest,
+    /// The facts inside the program.
+    Snapshot,
+    /// The newest index folder that was imported.
+    Lake,
+}
+
+/// Options of `gap`.
+#[derive(Debug, Args)]
+pub struct GapArgs {
+    /// Day of the question, YYYY-MM-DD [default: the day on which the facts end].
+    #[arg(long, value_name = "DATE", value_parser = parse_date)]
+    pub as_of: Option<time::Date>,
+    /// Days that lag and mean gap are averaged over: FROM..TO, or a length such as 180d, 6m or 1y before --as-of
+    /// [default: from 1 January of the year, at least 180 days].
+    #[arg(long, value_name = "WINDOW")]
+    pub window: Option<String>,
+    /// How the lag is defined; give several to compare them, the first is the headline [default: all].
+    #[arg(long, value_name = "RULE", value_delimiter = ',', value_parser = parse_rule)]
+    pub lag_rule: Vec<LagRule>,
+    /// One benchmark in place of the index.
+    #[arg(long, value_name = "NAME")]
+    pub benchmark: Option<String>,
+    /// Bootstrap draws behind the intervals.
+    #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(20..=100_000))]
+    pub draws: u32,
+    /// Seed of the draws: the same seed gives the same report.
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// Where the scores come from.
+    #[arg(long, value_enum, default_value_t = From::Newest)]
+    pub from: From,
+    /// Form of the output.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+}
+
+/// Options of `models`.
+#[derive(Debug, Args)]
+pub struct ModelsArgs {
+    /// The model to show; without it, models are listed.
+    pub model: Option<String>,
+    /// Only models of this access: open-weights, closed or unknown.
+    #[arg(long, value_name = "ACCESS")]
+    pub access: Option<weighbridge_core::Access>,
+    /// Only models of this lab.
+    #[arg(long)]
+    pub lab: Option<String>,
+    /// Only models whose license contains this text.
+    #[arg(long)]
+    pub license: Option<String>,
+    /// Form of the output.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+}
+
+/// Options of `compare`.
+#[derive(Debug, Args)]
+pub struct CompareArgs {
+    /// First model: an id, a name, an alias, or a run label.
+    pub a: String,
+    /// Second model.
+    pub b: String,
+    /// Only this benchmark [default: every benchmark on which both have samples].
+    #[arg(long, value_name = "NAME")]
+    pub benchmark: Option<String>,
+    /// Form of the output.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+}
+
+/// Options of `rank`.
+#[derive(Debug, Args)]
+pub struct RankArgs {
+    /// A file of aggregated votes, or the name of a votes dataset in the lake.
+    pub votes: PathBuf,
+    /// Coverage of the intervals, in percent.
+    #[arg(long, default_value_t = 95.0)]
+    pub level: f64,
+    /// Form of the output.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+}
+
+/// Options of `import`.
+#[derive(Debug, Args)]
+pub struct ImportArgs {
+    /// Files or folders.
+    #[arg(required = true)]
+    pub files: Vec<PathBuf>,
+    /// Form of the output.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+}
+
+/// Options of `lake`.
+#[derive(Debug, Args)]
+pub struct LakeArgs {
+    /// What to do; without it, `info`.
+    #[command(subcommand)]
+    pub command: Option<LakeCommand>,
+}
+
+/// What can be done with the lake.
+#[derive(Debug, Subcommand)]
+pub enum LakeCommand {
+    /// Tables, rows and imports.
+    Info {
+        /// Form of the output.
+        #[arg(long, value_enum, default_value_t = Format::Text)]
+        format: Format,
+    },
+    /// The columns of every table.
+    Schema,
+    /// Run a query over the tables results, samples, votes, models and prices.
+    Sql {
+        /// The query.
+        query: String,
+        /// Form of the output.
+        #[arg(long, value_enum, default_value_t = Format::Text)]
+        format: Format,
+    },
+}
+
+/// Options of `catalog`.
+#[derive(Debug, Args)]
+pub struct CatalogArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: CatalogCommand,
+}
+
+/// What can be done with the catalog.
+#[derive(Debug, Subcommand)]
+pub enum CatalogCommand {
+    /// Look for rows that cannot be right; exit code 1 when there are errors.
+    Check {
+        /// A catalog folder in place of the embedded one.
+        folder: Option<PathBuf>,
+        /// Form of the output.
+        #[arg(long, value_enum, default_value_t = Format::Text)]
+        format: Format,
+    },
+}
+
+fn parse_date(text: &str) -> Result<time::Date, String> {
+    weighbridge_core::parse_date(text).map_err(|_| "expected a day such as 2026-08-11".to_owned())
+}
+
+fn parse_rule(text: &str) -> Result<LagRule, String> {
+    text.parse()
+}

@@ -1,0 +1,115 @@
+//! `weighbridge lake`: what the lake holds, its schema, and SQL over its tables.
+
+use std::fmt::Write;
+use std::path::Path;
+
+use anyhow::bail;
+use weighbridge_lake::schema::{self, Table};
+use weighbridge_lake::{Lake, SqlResult};
+
+use crate::Answer;
+use crate::cli::{Format, LakeCommand};
+use crate::facts;
+use crate::render::table::Rows;
+use crate::render::{Screen, json};
+
+/// Runs the command.
+///
+/// # Errors
+/// There is no lake, or the query is wrong.
+pub fn run(command: Option<LakeCommand>, lake: Option<&Path>, screen: Screen) -> anyhow::Result<Answer> {
+    match command.unwrap_or(LakeCommand::Info { format: Format::Text }) {
+        LakeCommand::Schema => Ok(Answer::plain(schema::reference_page())),
+        LakeCommand::Info { format } => info(&open(lake)?, format, screen),
+        LakeCommand::Sql { query, format } => {
+            let result = open(lake)?.sql(&query)?;
+            Ok(Answer::plain(render(&result, format, screen)?))
+        }
+    }
+}
+
+fn open(lake: Option<&Path>) -> anyhow::Result<Lake> {
+    match facts::existing_lake(lake)? {
+        Some(lake) => Ok(lake),
+        None => bail!(
+            "there is no lake yet in {}; 'weighbridge import FILE' makes one",
+            facts::lake_folder(lake)?.display()
+        ),
+    }
+}
+
+fn info(lake: &Lake, format: Format, screen: Screen) -> anyhow::Result<Answer> {
+    let info = lake.info();
+    if format == Format::Json {
+        let tables: serde_json::Map<_, _> = info
+            .tables
+            .iter()
+            .map(|(t, i)| {
+                let sizes = serde_json::json!({"rows": i.rows, "parts": i.parts, "bytes": i.bytes});
+                (t.name().to_owned(), sizes)
+            })
+            .collect();
+        let imports: Vec<_> = lake
+            .imports()
+            .iter()
+            .map(|r| serde_json::json!({"dataset": r.dataset, "format": r.format, "source": r.source, "id": r.id}))
+            .collect();
+        let folder = lake.location().root().display().to_string();
+        let all = serde_json::json!({
+            "folder": folder, "schema_version": info.schema_version, "tables": tables, "imports": imports
+        });
+        return Ok(Answer::plain(json(&all)?));
+    }
+    let mut tables = Rows::new(&["table", "rows", "parts", "bytes"], &[1, 2, 3]);
+    for table in Table::ALL {
+        let size = info.tables.get(&table).copied().unwrap_or_default();
+        tables.rows.push(vec![
+            table.name().into(),
+            size.rows.to_string(),
+            size.parts.to_string(),
+            size.bytes.to_string(),
+        ]);
+    }
+    let mut text = tables.render(format, &screen)?;
+    if format == Format::Text {
+        let mut imports = Rows::new(&["dataset", "format", "source", "content"], &[]);
+        for record in lake.imports() {
+            let id = record.id.get(..12).unwrap_or(&record.id);
+            imports.rows.push(vec![record.dataset.clone(), record.format.clone(), record.source.clone(), id.into()]);
+        }
+        let root = lake.location().root().display();
+        text =
+            format!("{root}, schema version {}\n\n{text}\n{}", info.schema_version, imports.render(format, &screen)?);
+    }
+    Ok(Answer::plain(text))
+}
+
+fn render(result: &SqlResult, format: Format, screen: Screen) -> anyhow::Result<String> {
+    let names: Vec<&str> = result.schema.fields().iter().map(|f| f.name().as_str()).collect();
+    let cells = result.cells()?;
+    if format == Format::Json {
+        let rows: Vec<serde_json::Value> = cells
+            .into_iter()
+            .map(|row| serde_json::Value::Object(names.iter().map(|n| (*n).to_owned()).zip(row).collect()))
+            .collect();
+        return json(&rows);
+    }
+    let numeric: Vec<usize> = (0..names.len()).filter(|&i| result.schema.field(i).data_type().is_numeric()).collect();
+    let mut rows = Rows::new(&names, &numeric);
+    rows.rows = cells
+        .into_iter()
+        .map(|row| {
+            let text = |value: serde_json::Value| match value {
+                serde_json::Value::Null => String::new(),
+                serde_json::Value::String(text) => text,
+                other => other.to_string(),
+            };
+            row.into_iter().map(text).collect()
+        })
+        .collect();
+    let mut text = rows.render(format, &screen)?;
+    if format == Format::Text {
+        let _ = writeln!(text, "{} rows", rows.rows.len());
+    }
+    Ok(text)
+}

@@ -1,0 +1,42 @@
+//! One command a file; each takes its arguments and gives its answer as text.
+
+mod catalog;
+mod compare;
+mod gap;
+mod import;
+mod lake;
+mod models;
+mod rank;
+
+use clap::CommandFactory;
+
+use crate::Answer;
+use crate::cli::{Cli, Command};
+use crate::render::Screen;
+
+/// Runs the command that was asked for.
+///
+/// # Errors
+/// The input, the lake or the facts are wrong: the message says which and what to do.
+pub fn run(cli: Cli, screen: Screen) -> anyhow::Result<Answer> {
+    let lake = cli.lake.as_deref();
+    match cli.command {
+        Command::Gap(args) => gap::run(&args, lake, screen),
+        Command::Models(args) => models::run(&args, screen),
+        Command::Compare(args) => compare::run(&args, lake, screen),
+        Command::Rank(args) => rank::run(&args, lake, screen),
+        Command::Import(args) => import::run(&args, lake, screen),
+        Command::Lake(args) => lake::run(args.command, lake, screen),
+        Command::Catalog(args) => catalog::run(&args.command, screen),
+        Command::Completions { shell } => {
+            let mut out = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "weighbridge", &mut out);
+            Ok(Answer::plain(String::from_utf8(out)?))
+        }
+        Command::Man => {
+            let mut out = Vec::new();
+            clap_mangen::Man::new(Cli::command()).render(&mut out)?;
+            Ok(Answer::plain(String::from_utf8(out)?))
+        }
+    }
+}
