@@ -149,8 +149,10 @@ pub struct Board {
     pub method: String,
     /// Ids of the sources of the scores, with how many scores each gives.
     pub sources: BTreeMap<String, usize>,
-    /// Names of models whose scores carry no uncertainty because their sample counts are not known.
+    /// Names of models whose sample counts are not known.
     pub without_n: Vec<String>,
+    /// The sample count that most scores of the benchmark state; it stands in for those that state none.
+    pub usual_n: Option<u32>,
 }
 
 impl Board {
@@ -183,12 +185,14 @@ impl Board {
             method,
             sources: count_sources(rows),
             without_n: Vec::new(),
+            usual_n: None,
         })
     }
 
     /// One benchmark: the best score of each model, in percent.
     ///
-    /// Draws add binomial noise where the number of samples is known.
+    /// Draws add binomial noise; where a score does not state its number of samples, the usual number of the benchmark
+    /// stands in, and where none states one there is no noise and no interval.
     ///
     /// # Errors
     /// There is no row.
@@ -213,8 +217,10 @@ impl Board {
         let contestants: Vec<_> =
             best.iter().map(|(model, &(_, _, scores))| Contestant { scores, ..roster(model) }).collect();
         let scores: Vec<f64> = best.values().map(|&(value, _, _)| 100.0 * value).collect();
-        let error =
-            |&(p, n, _): &(f64, Option<u32>, usize)| n.map_or(0.0, |n| 100.0 * (p * (1.0 - p) / f64::from(n)).sqrt());
+        let usual = usual_n(best.values().filter_map(|v| v.1));
+        let error = |&(p, n, _): &(f64, Option<u32>, usize)| {
+            n.or(usual).map_or(0.0, |n| 100.0 * (p * (1.0 - p) / f64::from(n)).sqrt())
+        };
         let errors: Vec<f64> = best.values().map(error).collect();
         let without_n =
             contestants.iter().zip(best.values()).filter(|(_, v)| v.1.is_none()).map(|(c, _)| c.name.clone()).collect();
@@ -224,8 +230,7 @@ impl Board {
             noisy.extend(scores.iter().zip(&errors).map(|(s, e)| s + e * standard_normal(&mut random)));
         }
         let draws = Draws::from_rows(scores.len(), noisy, 0);
-        let method =
-            format!("{} draws of binomial noise on each published score whose sample count is known", draws.len());
+        let method = format!("{} draws of binomial noise on each published score", draws.len());
         Ok(Self {
             title: title.to_owned(),
             unit: Unit::PercentagePoints,
@@ -236,6 +241,7 @@ impl Board {
             method,
             sources: count_sources(rows),
             without_n,
+            usual_n: usual,
         })
     }
 
@@ -261,11 +267,20 @@ impl Board {
         Side::new(entrants.collect())
     }
 
-    /// True where at least one score carries uncertainty.
+    /// True where the scores carry uncertainty.
     #[must_use]
     pub fn has_uncertainty(&self) -> bool {
-        self.without_n.len() < self.contestants.len() && !self.draws.is_empty()
+        (self.unit == Unit::IndexPoints || self.usual_n.is_some()) && !self.draws.is_empty()
     }
+}
+
+/// The most frequent sample count, the larger of two that are equally frequent.
+fn usual_n(counts: impl Iterator<Item = u32>) -> Option<u32> {
+    let mut times: BTreeMap<u32, usize> = BTreeMap::new();
+    for n in counts {
+        *times.entry(n).or_insert(0) += 1;
+    }
+    times.into_iter().max_by_key(|&(n, times)| (times, n)).map(|(n, _)| n)
 }
 
 fn count_sources(rows: &[ScoreRow<'_>]) -> BTreeMap<String, usize> {

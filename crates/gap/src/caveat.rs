@@ -232,10 +232,12 @@ caveats! {
     /// Scores whose sample counts are not known.
     UnknownPrecision { /// Models without a sample count.
         models: usize, /// Models in all.
-        of: usize }
-    "unknown-precision" |models: &usize, of: &usize| format!(
-        "the number of samples behind the score is not known for {models} of {of} models, so their scores carry no uncertainty"),
-    "Read the interval as too narrow; import per-sample results for a better one.";
+        of: usize, /// The count that stood in.
+        usual: Option<u32> }
+    "unknown-precision" |models: &usize, of: &usize, usual: &Option<u32>| format!(
+        "the number of samples is not known for the scores of {models} of {of} models{}",
+        usual.map_or_else(|| ", so no interval can be given".into(), |n| format!("; {n}, the usual number of the benchmark, stood in"))),
+    "Import per-sample results for an interval that rests on the runs themselves.";
 
     /// Bootstrap draws that failed.
     FailedDraws { /// Failed.

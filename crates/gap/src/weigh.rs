@@ -314,7 +314,8 @@ impl<'a> Scale<'a> {
             caveats.push(Caveat::UnknownAccess { models: unknown.iter().map(|(c, _)| c.name.clone()).collect() });
         }
         if !board.without_n.is_empty() {
-            caveats.push(Caveat::UnknownPrecision { models: board.without_n.len(), of: board.contestants.len() });
+            let (models, of) = (board.without_n.len(), board.contestants.len());
+            caveats.push(Caveat::UnknownPrecision { models, of, usual: board.usual_n });
         }
         if !unpriced.is_empty() {
             caveats.push(Caveat::PriceUnknown { models: unpriced });

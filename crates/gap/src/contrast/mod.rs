@@ -186,8 +186,8 @@ pub struct States {
 /// A run cannot be read, or the runs share fewer than two scored samples.
 pub fn contrast(
     benchmark: &str,
-    (facts_a, stream_a): (RunFacts, &mut dyn SampleStream),
-    (facts_b, stream_b): (RunFacts, &mut dyn SampleStream),
+    (mut facts_a, stream_a): (RunFacts, &mut dyn SampleStream),
+    (mut facts_b, stream_b): (RunFacts, &mut dyn SampleStream),
 ) -> Result<Contrast, ContrastError> {
     let mut a = Reader::new(stream_a);
     let mut b = Reader::new(stream_b);
@@ -240,6 +240,9 @@ pub fn contrast(
             source => ContrastError::TooFew { benchmark, a: label_a, b: label_b, source },
         }
     })?;
+    // What the samples themselves cost is nearer than what tokens and a price list say.
+    facts_a.cost_usd = a.tally.cost().or(facts_a.cost_usd);
+    facts_b.cost_usd = b.tally.cost().or(facts_b.cost_usd);
     let states = States { a: a.tally.states.clone(), b: b.tally.states.clone(), only_a, only_b };
     let caveats = caveats(benchmark, (&facts_a, &a.tally), (&facts_b, &b.tally), &paired, &states, differing);
     assemble(benchmark, facts_a, facts_b, &paired, states, caveats).map_err(|(a, b, source)| ContrastError::TooFew {

@@ -15,6 +15,7 @@ struct Row {
     state: Option<SampleState>,
     score: Option<f64>,
     output_chars: Option<u64>,
+    cost_usd: Option<f64>,
 }
 
 impl Row {
@@ -33,6 +34,7 @@ impl Row {
         self.state = Some(view.state);
         self.score = view.score;
         self.output_chars = view.output_chars;
+        self.cost_usd = view.cost_usd;
     }
 }
 
@@ -61,6 +63,9 @@ pub(super) struct Tally {
     /// Sum of their means.
     sum: f64,
     length: Length,
+    /// Dollars of the rows that state a cost, and how many do not.
+    cost_usd: f64,
+    without_cost: u64,
     /// Rows that repeat a sample and epoch.
     pub(super) dropped: u64,
     /// Of these, rows with another score.
@@ -128,7 +133,7 @@ impl<'s> Reader<'s> {
             }
             (self.current.epoch, self.current.state, self.current.score) =
                 (self.next.epoch, self.next.state, self.next.score);
-            self.current.output_chars = self.next.output_chars;
+            (self.current.output_chars, self.current.cost_usd) = (self.next.output_chars, self.next.cost_usd);
             self.count_current();
         }
         if let Ok(mean) = self.scored.mean() {
@@ -153,6 +158,10 @@ impl<'s> Reader<'s> {
         if let (SampleState::Scored, Some(score)) = (state, self.current.score) {
             self.scored.push(score);
         }
+        match self.current.cost_usd {
+            Some(cost) => self.tally.cost_usd += cost,
+            None => self.tally.without_cost += 1,
+        }
         self.tally.length = match (&self.tally.length, self.current.output_chars) {
             (Length::Unseen, Some(chars)) => Length::Same(chars),
             (Length::Same(seen), Some(chars)) if *seen == chars => Length::Same(chars),
@@ -165,6 +174,11 @@ impl Tally {
     /// True where the length of every answer is known and the same.
     pub(super) fn constant_length(&self) -> bool {
         matches!(self.length, Length::Same(_))
+    }
+
+    /// Dollars of the whole run; `None` unless every row states its cost.
+    pub(super) fn cost(&self) -> Option<f64> {
+        (self.without_cost == 0 && self.samples > 0).then_some(self.cost_usd)
     }
 
     /// Samples of the dataset that have no score, with what the mean would be at worst and at best.

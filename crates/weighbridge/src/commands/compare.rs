@@ -77,7 +77,13 @@ fn candidates(catalog: &Catalog, lake: Option<&Lake>) -> anyhow::Result<Vec<Cand
             in_lake: false,
         });
     }
+    let known: BTreeSet<(String, String)> =
+        all.iter().filter_map(|c| Some((c.benchmark.clone(), c.facts.run.clone()?))).collect();
     for set in lake.map(Lake::sample_sets).unwrap_or_default() {
+        // A run that the snapshot has is the same run.
+        if set.run.as_ref().is_some_and(|run| known.contains(&(set.benchmark.clone(), run.clone()))) {
+            continue;
+        }
         let sizes = &set.dataset_sizes;
         all.push(Candidate {
             benchmark_id: catalog.benchmark_named(&set.benchmark).map(|b| b.id.to_string()),
@@ -92,7 +98,7 @@ fn candidates(catalog: &Catalog, lake: Option<&Lake>) -> anyhow::Result<Vec<Cand
                 dataset_size: sizes.last().copied().filter(|_| sizes.len() == 1),
                 origin: "lake".into(),
                 cost_usd: None,
-                cost_unknown: None,
+                cost_unknown: Some("its samples state none".into()),
             },
             benchmark: set.benchmark,
             in_lake: true,
@@ -128,20 +134,36 @@ fn runs_of<'a>(catalog: &Catalog, all: &'a [Candidate], name: &str) -> anyhow::R
     }
     let id = match catalog.resolve(name) {
         Resolution::Unmatched { nearest } => {
-            let part = name.to_lowercase();
-            let labels: BTreeSet<&str> =
-                all.iter().map(|c| c.facts.model.as_str()).filter(|l| l.to_lowercase().contains(&part)).collect();
-            let nearest: Vec<String> = labels.into_iter().map(str::to_owned).chain(nearest).take(6).collect();
+            let nearest: Vec<String> = near_labels(all, name).into_iter().chain(nearest).take(NEAREST).collect();
             return Err(facts::unknown_model(name, &nearest));
         }
         _ => facts::resolve(catalog, name)?,
     };
     let found = by(&|c| c.facts.id.as_deref() == Some(id.as_str()));
     if found.is_empty() {
-        bail!("no per-sample results of '{id}' are known; import them with 'weighbridge import'");
+        let near = near_labels(all, name);
+        let hint = if near.is_empty() { String::new() } else { format!(", or name one of {}", near.join(", ")) };
+        bail!("no per-sample results of '{id}' are known; import them with 'weighbridge import'{hint}");
     }
     Ok(found)
 }
+
+/// Run labels that share words with a name, for an error message: most shared words first.
+fn near_labels(all: &[Candidate], name: &str) -> Vec<String> {
+    let words = |text: &str| -> BTreeSet<String> {
+        let split = text.split(|c: char| !c.is_alphanumeric()).filter(|w| !w.is_empty());
+        split.map(str::to_lowercase).collect()
+    };
+    let wanted = words(name);
+    let labels: BTreeSet<&str> = all.iter().map(|c| c.facts.model.as_str()).collect();
+    let mut near: Vec<(usize, &str)> =
+        labels.into_iter().map(|l| (words(l).intersection(&wanted).count(), l)).filter(|(n, _)| *n > 0).collect();
+    near.sort_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(b.1)));
+    near.into_iter().take(NEAREST).map(|(_, label)| label.to_owned()).collect()
+}
+
+/// Names listed in an error message.
+const NEAREST: usize = 5;
 
 type Side<'a> = (&'a str, &'a [&'a Candidate]);
 

@@ -70,11 +70,11 @@ fn summary(report: ImportReport) -> Done {
 }
 
 fn table(done: &[Done]) -> Rows {
-    let mut rows = Rows::new(&["source", "format", "dataset", "rows", "result"], &[]);
+    let mut rows = Rows::new(&["dataset", "format", "rows", "result"], &[]);
     for d in done {
         let counts: Vec<_> = d.rows.iter().map(|(table, n)| format!("{n} {table}")).collect();
         let result = if d.already_imported { "already there, nothing changed" } else { "imported" };
-        rows.rows.push(vec![d.source.clone(), d.format.clone(), d.dataset.clone(), counts.join(", "), result.into()]);
+        rows.rows.push(vec![d.dataset.clone(), d.format.clone(), counts.join(", "), result.into()]);
     }
     rows
 }

@@ -103,7 +103,7 @@ pub fn json(value: &impl Serialize) -> anyhow::Result<String> {
     Ok(serde_json::to_string_pretty(value)? + "\n")
 }
 
-/// A p value in three significant digits.
+/// A p value in four significant digits.
 pub fn p_value(p: f64) -> String {
-    if p < 1e-3 { format!("{p:.1e}") } else { format!("{p:.3}") }
+    if p < 1e-3 { format!("{p:.3e}") } else { format!("{p:.4}") }
 }

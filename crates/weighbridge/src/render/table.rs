@@ -8,6 +8,9 @@ use crate::render::Screen;
 /// Blanks between columns.
 const GUTTER: usize = 2;
 
+/// Words longer than this may be broken.
+const LONG_WORD: usize = 16;
+
 /// Rows under a header.
 pub struct Rows {
     /// Column names.
@@ -55,9 +58,10 @@ impl Rows {
         table.lines().map(|line| format!("{}\n", line.trim_end())).collect()
     }
 
-    /// Columns needed to break lines between words only.
+    /// Columns needed to break lines between words, and within words that are long (ids, addresses).
     fn narrowest(&self) -> usize {
-        let longest = |text: &str| text.split_whitespace().map(|word| word.chars().count()).max().unwrap_or(0);
+        let longest =
+            |text: &str| text.split_whitespace().map(|word| word.chars().count().min(LONG_WORD)).max().unwrap_or(0);
         let column = |i: usize| {
             let cells = self.rows.iter().filter_map(|row| row.get(i)).map(|cell| longest(cell));
             cells.max().unwrap_or(0).max(longest(&self.header[i])) + GUTTER
