@@ -8,7 +8,7 @@ use weighbridge_stats::bootstrap::Resampler;
 
 use super::problem::Problem;
 use super::scale::Scale;
-use super::solve::{Fit, System, solve_in};
+use super::solve::{DRAW_TOLERANCE, Fit, System, solve_in};
 
 /// Draws of the index scores of every model.
 #[derive(Clone, Debug, PartialEq)]
@@ -71,7 +71,7 @@ pub fn draw(
             || (System::new(problem), vec![0.0; problem.observations.len()]),
             |(system, weights), k| {
                 Resampler::new(seed, k as u64).counts_by_group(&groups, weights);
-                let refit = solve_in(system, problem, weights, &fit.parameters);
+                let refit = solve_in(system, problem, weights, &fit.parameters, DRAW_TOLERANCE);
                 tick();
                 if !refit.converged {
                     return None;

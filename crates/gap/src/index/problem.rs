@@ -60,7 +60,7 @@ pub struct Problem {
     pub models: Vec<String>,
     /// Benchmark names, in order of first appearance.
     pub benchmarks: Vec<String>,
-    /// The scores, those of one model together, models ascending.
+    /// The scores, by model and then by benchmark.
     pub observations: Vec<Observation>,
     /// `observations[starts[m]..starts[m + 1]]` are the scores of model `m`.
     pub starts: Vec<usize>,
@@ -97,7 +97,7 @@ impl Problem {
         let anchor = benchmarks.positions.get(slope_anchor).copied();
         let slope_anchor =
             anchor.ok_or_else(|| ProblemError::NoAnchor { role: "slope anchor", name: slope_anchor.into() })?;
-        observations.sort_by_key(|o| o.model);
+        observations.sort_by_key(|o| (o.model, o.benchmark));
         let starts = (0..=models.list.len()).map(|m| observations.partition_point(|o| o.model < m)).collect();
         Ok(Self { models: models.list, benchmarks: benchmarks.list, observations, starts, slope_anchor })
     }

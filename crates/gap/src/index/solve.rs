@@ -5,16 +5,18 @@
 //! kept by an active set: a parameter at its bound whose gradient points outward is held for the step, and steps are
 //! projected.
 
-use super::problem::{LOCATION_BOUNDS, Problem, RIDGE, SLOPE_BOUNDS};
+use super::problem::{LOCATION_BOUNDS, Observation, Problem, RIDGE, SLOPE_BOUNDS};
 use weighbridge_stats::linear::Cholesky;
 
-/// The search stops when a step changes the objective by less than this share of it.
-const COST_TOLERANCE: f64 = 1e-8;
+/// A fit stops when a step changes the objective by less than this share of it.
+const FIT_TOLERANCE: f64 = 1e-11;
+/// A bootstrap draw stops sooner: what is left moves a score by 0.001 points on average, against intervals of several.
+pub(super) const DRAW_TOLERANCE: f64 = 1e-6;
 /// Gauss-Newton steps, whose matrix is never indefinite, lead until one gains less than this share of the objective;
 /// from there full Newton steps converge in a handful.
 const NEWTON_GAIN: f64 = 1e-3;
 /// Damping of the first step.
-const FIRST_DAMPING: f64 = 1e-2;
+const FIRST_DAMPING: f64 = 3e-3;
 /// No more than this many accepted or rejected steps are tried.
 const MAX_STEPS: usize = 400;
 /// Damping above which no step helps any more.
@@ -64,35 +66,39 @@ pub struct Fit {
 #[must_use]
 pub fn solve(problem: &Problem, weights: &[f64], start: &Parameters) -> Fit {
     let mut system = System::new(problem);
-    solve_in(&mut system, problem, weights, start)
+    solve_in(&mut system, problem, weights, start, FIT_TOLERANCE)
 }
 
-/// As [`solve`], with the work space of an earlier call on the same problem.
-pub(super) fn solve_in(system: &mut System, problem: &Problem, weights: &[f64], start: &Parameters) -> Fit {
+/// As [`solve`], with the work space of an earlier call on the same problem and a tolerance of its own.
+pub(super) fn solve_in(
+    system: &mut System,
+    problem: &Problem,
+    weights: &[f64],
+    start: &Parameters,
+    tolerance: f64,
+) -> Fit {
+    system.take_scores(problem, weights);
     let mut at = start.clone();
-    let mut cost = objective(problem, weights, &at);
+    let mut cost = system.evaluate(problem, &at);
     let mut damping = FIRST_DAMPING;
     let mut curvature = Curvature::GaussNewton;
     let mut converged = false;
     let mut steps = 0;
-    let mut fresh = true;
-    while steps < MAX_STEPS {
+    let mut moved = true;
+    while steps < MAX_STEPS && damping <= MAX_DAMPING {
         steps += 1;
-        if fresh {
-            system.assemble(problem, weights, &at, curvature);
+        if moved {
+            system.assemble(problem, &at, curvature);
         }
         let Some(trial) = system.step(problem, &at, damping) else {
             damping *= 8.0;
-            fresh = false;
-            if damping > MAX_DAMPING {
-                break;
-            }
+            moved = false;
             continue;
         };
-        let trial_cost = objective(problem, weights, &trial);
+        let trial_cost = system.evaluate(problem, &trial);
         let gain = cost - trial_cost;
-        fresh = gain > 0.0;
-        if fresh {
+        moved = gain > 0.0;
+        if moved {
             at = trial;
             cost = trial_cost;
             damping = (damping * 0.1).max(1e-12);
@@ -102,11 +108,8 @@ pub(super) fn solve_in(system: &mut System, problem: &Problem, weights: &[f64], 
         } else {
             damping *= 8.0;
         }
-        if gain.abs() <= COST_TOLERANCE * cost {
+        if gain.abs() <= tolerance * cost {
             converged = true;
-            break;
-        }
-        if damping > MAX_DAMPING {
             break;
         }
     }
@@ -117,21 +120,20 @@ fn ridge(problem: &Problem) -> f64 {
     RIDGE / problem.parameters() as f64
 }
 
-fn sigmoid(z: f64) -> f64 {
-    1.0 / (1.0 + (-z).exp())
+/// A score and how often it counts.
+#[derive(Clone, Copy)]
+struct Weighted {
+    score: Observation,
+    weight: f64,
 }
 
-fn objective(problem: &Problem, weights: &[f64], at: &Parameters) -> f64 {
-    let mut squares = 0.0;
-    for (o, &w) in problem.observations.iter().zip(weights) {
-        if w > 0.0 {
-            let r = sigmoid(at.slope[o.benchmark] * (at.capability[o.model] - at.difficulty[o.benchmark])) - o.score;
-            squares += w * r * r;
-        }
-    }
-    let anchor = at.slope[problem.slope_anchor];
-    let penalty: f64 = at.capability.iter().chain(&at.difficulty).chain(&at.slope).map(|t| t * t).sum();
-    0.5 * (squares + ridge(problem) * (penalty - anchor * anchor))
+/// How the capability of a model is coupled with the unknowns of one benchmark.
+#[derive(Clone, Copy)]
+struct Coupling {
+    /// Position of the benchmark's difficulty among the unknowns; its slope is next.
+    column: usize,
+    /// Second derivatives by capability and difficulty, and by capability and slope.
+    values: [f64; 2],
 }
 
 /// Which second derivatives enter the step.
@@ -147,11 +149,17 @@ enum Curvature {
 ///
 /// Benchmark unknowns are laid out as (difficulty, slope) pairs: `2 b` and `2 b + 1`.
 pub(super) struct System {
+    /// Scores of positive weight, by model and then by benchmark.
+    scores: Vec<Weighted>,
+    /// `scores[starts[m]..starts[m + 1]]` belong to model `m`.
+    starts: Vec<usize>,
+    /// Predictions of `scores` at the point that was evaluated last.
+    predicted: Vec<f64>,
     model_diagonal: Vec<f64>,
     model_gradient: Vec<f64>,
     model_held: Vec<bool>,
-    /// Coupling of a score's model with its benchmark's pair, one a score.
-    coupling: Vec<[f64; 2]>,
+    /// Coupling of a model with a benchmark's pair, one for each of `scores`.
+    coupling: Vec<Coupling>,
     pair_block: Vec<[f64; 3]>,
     pair_gradient: Vec<f64>,
     pair_held: Vec<bool>,
@@ -163,10 +171,13 @@ impl System {
     pub(super) fn new(problem: &Problem) -> Self {
         let (m, b) = (problem.models.len(), problem.benchmarks.len());
         Self {
+            scores: Vec::with_capacity(problem.observations.len()),
+            starts: Vec::with_capacity(m + 1),
+            predicted: Vec::with_capacity(problem.observations.len()),
             model_diagonal: vec![0.0; m],
             model_gradient: vec![0.0; m],
             model_held: vec![false; m],
-            coupling: vec![[0.0; 2]; problem.observations.len()],
+            coupling: Vec::with_capacity(problem.observations.len()),
             pair_block: vec![[0.0; 3]; b],
             pair_gradient: vec![0.0; 2 * b],
             pair_held: vec![false; 2 * b],
@@ -175,8 +186,36 @@ impl System {
         }
     }
 
-    /// Gradient and Hessian blocks at a point.
-    fn assemble(&mut self, problem: &Problem, weights: &[f64], at: &Parameters, curvature: Curvature) {
+    /// Keeps the scores of positive weight.
+    fn take_scores(&mut self, problem: &Problem, weights: &[f64]) {
+        self.scores.clear();
+        self.starts.clear();
+        for range in problem.starts.windows(2) {
+            self.starts.push(self.scores.len());
+            let weighted = problem.observations[range[0]..range[1]].iter().zip(&weights[range[0]..range[1]]);
+            let kept = weighted.filter(|(_, w)| **w > 0.0);
+            self.scores.extend(kept.map(|(&o, &weight)| Weighted { score: o, weight }));
+        }
+        self.starts.push(self.scores.len());
+    }
+
+    /// The objective at a point: half the weighted sum of squares plus half the penalty.
+    fn evaluate(&mut self, problem: &Problem, at: &Parameters) -> f64 {
+        self.predicted.clear();
+        let mut squares = 0.0;
+        for &Weighted { score: o, weight } in &self.scores {
+            let z = at.slope[o.benchmark] * (at.capability[o.model] - at.difficulty[o.benchmark]);
+            let p = 1.0 / (1.0 + (-z).exp());
+            self.predicted.push(p);
+            squares += weight * (p - o.score) * (p - o.score);
+        }
+        let anchor = at.slope[problem.slope_anchor];
+        let penalty: f64 = at.capability.iter().chain(&at.difficulty).chain(&at.slope).map(|t| t * t).sum();
+        0.5 * (squares + ridge(problem) * (penalty - anchor * anchor))
+    }
+
+    /// Gradient and Hessian blocks at the point that was evaluated last.
+    fn assemble(&mut self, problem: &Problem, at: &Parameters, curvature: Curvature) {
         let ridge = ridge(problem);
         let second = if curvature == Curvature::Newton { 1.0 } else { 0.0 };
         for (m, &c) in at.capability.iter().enumerate() {
@@ -188,30 +227,33 @@ impl System {
             self.pair_gradient[2 * b] = ridge * at.difficulty[b];
             self.pair_gradient[2 * b + 1] = ridge * at.slope[b];
         }
-        for (i, (o, &w)) in problem.observations.iter().zip(weights).enumerate() {
-            if w <= 0.0 {
-                self.coupling[i] = [0.0; 2];
-                continue;
-            }
-            let (b, m) = (o.benchmark, o.model);
-            let (slope, distance) = (at.slope[b], at.capability[m] - at.difficulty[b]);
-            let p = sigmoid(slope * distance);
-            let first = p * (1.0 - p);
-            let r = p - o.score;
-            let g = w * r * first;
-            // Curvature along z = slope * distance, and the mixed term of z itself.
-            let curvature = w * first * first + second * g * (1.0 - 2.0 * p);
-            let mixed = second * g;
-            self.model_gradient[m] += g * slope;
-            self.model_diagonal[m] += curvature * slope * slope;
-            self.pair_gradient[2 * b] -= g * slope;
-            self.pair_gradient[2 * b + 1] += g * distance;
-            self.pair_block[b][0] += curvature * slope * slope;
-            self.pair_block[b][1] -= curvature * slope * distance + mixed;
-            self.pair_block[b][2] += curvature * distance * distance;
-            self.coupling[i] = [-curvature * slope * slope, curvature * slope * distance + mixed];
+        self.coupling.clear();
+        for i in 0..self.scores.len() {
+            self.add(i, at, second);
         }
         self.hold_at_bounds(problem, at);
+    }
+
+    /// Adds score `i`; `second` is the weight of its second derivatives, 0 or 1.
+    fn add(&mut self, i: usize, at: &Parameters, second: f64) {
+        let (Weighted { score: o, weight: w }, p) = (self.scores[i], self.predicted[i]);
+        let (b, m) = (o.benchmark, o.model);
+        let (slope, distance) = (at.slope[b], at.capability[m] - at.difficulty[b]);
+        let first = p * (1.0 - p);
+        let g = w * (p - o.score) * first;
+        // Curvature along z = slope * distance, and the mixed term of z itself.
+        let curvature = w * first * first + second * g * (1.0 - 2.0 * p);
+        let mixed = second * g;
+        let (along, across) = (curvature * slope * slope, curvature * slope * distance + mixed);
+        self.model_gradient[m] += g * slope;
+        self.model_diagonal[m] += along;
+        self.pair_gradient[2 * b] -= g * slope;
+        self.pair_gradient[2 * b + 1] += g * distance;
+        let block = &mut self.pair_block[b];
+        block[0] += along;
+        block[1] -= across;
+        block[2] += curvature * distance * distance;
+        self.coupling.push(Coupling { column: 2 * b, values: [-along, across] });
     }
 
     /// Marks the parameters that sit at a bound and would leave it.
@@ -249,9 +291,8 @@ impl System {
                 continue;
             }
             let mut rest = -self.model_gradient[m];
-            for i in problem.starts[m]..problem.starts[m + 1] {
-                let b = problem.observations[i].benchmark;
-                rest -= self.coupling[i][0] * self.step[2 * b] + self.coupling[i][1] * self.step[2 * b + 1];
+            for c in &self.coupling[self.starts[m]..self.starts[m + 1]] {
+                rest -= c.values[0] * self.step[c.column] + c.values[1] * self.step[c.column + 1];
             }
             let moved = at.capability[m] + rest / (self.model_diagonal[m] + damping);
             trial.capability[m] = moved.clamp(LOCATION_BOUNDS.0, LOCATION_BOUNDS.1);
@@ -278,26 +319,19 @@ impl System {
                 continue;
             }
             let inverse = 1.0 / (self.model_diagonal[m] + damping);
-            let range = problem.starts[m]..problem.starts[m + 1];
-            for i in range.clone() {
-                let [ci0, ci1] = self.coupling[i];
-                if ci0 == 0.0 && ci1 == 0.0 {
-                    continue;
-                }
-                let bi = 2 * problem.observations[i].benchmark;
-                let (s0, s1) = (ci0 * inverse, ci1 * inverse);
-                self.step[bi] += s0 * self.model_gradient[m];
-                self.step[bi + 1] += s1 * self.model_gradient[m];
-                for j in range.clone() {
-                    let bj = 2 * problem.observations[j].benchmark;
-                    if bj > bi {
-                        continue;
-                    }
-                    let [cj0, cj1] = self.coupling[j];
-                    matrix[bi * n + bj] -= s0 * cj0;
-                    matrix[bi * n + bj + 1] -= s0 * cj1;
-                    matrix[(bi + 1) * n + bj] -= s1 * cj0;
-                    matrix[(bi + 1) * n + bj + 1] -= s1 * cj1;
+            let of_model = &self.coupling[self.starts[m]..self.starts[m + 1]];
+            for (i, ci) in of_model.iter().enumerate() {
+                let scaled = [ci.values[0] * inverse, ci.values[1] * inverse];
+                self.step[ci.column] += scaled[0] * self.model_gradient[m];
+                self.step[ci.column + 1] += scaled[1] * self.model_gradient[m];
+                // Scores of a model are in the order of their benchmarks, so this stays in the lower triangle.
+                let (upper, lower) = matrix[ci.column * n..(ci.column + 2) * n].split_at_mut(n);
+                for cj in &of_model[..=i] {
+                    let [j0, j1] = cj.values;
+                    upper[cj.column] -= scaled[0] * j0;
+                    upper[cj.column + 1] -= scaled[0] * j1;
+                    lower[cj.column] -= scaled[1] * j0;
+                    lower[cj.column + 1] -= scaled[1] * j1;
                 }
             }
         }
