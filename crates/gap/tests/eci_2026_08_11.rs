@@ -132,7 +132,12 @@ fn interval_widths_equal_the_reference_bootstrap_within_monte_carlo_error() {
         let sd = (ours.iter().map(|w| (w - mean).powi(2)).sum::<f64>() / 9.0).sqrt();
         let z = (width - mean) / (sd * (1.0f64 + 0.1).sqrt());
         squares += z * z;
-        assert!(rank >= 50 || (width - mean).abs() < 0.5, "{}: {width} against {mean}", index.problem.models[model]);
+        // Near the top the widths agree within half a point, or within the noise where that is larger.
+        assert!(
+            rank >= 50 || (width - mean).abs() < f64::max(0.5, 4.0 * sd),
+            "{}: {width} against {mean}",
+            index.problem.models[model]
+        );
     }
     let z = (squares / 220.0).sqrt();
     assert!(z < 2.0, "the reference widths lie {z} standard deviations from ours (root mean square)");

@@ -51,7 +51,7 @@ pub fn run(command: &CatalogCommand, screen: Screen) -> anyhow::Result<Answer> {
             let mut rows = Rows::new(&["level", "file", "line", "message"], &[2]);
             for f in &findings {
                 let line = f.place.line.to_string();
-                rows.rows.push(vec![level(f.level).into(), f.place.file.into(), line, f.message.clone()]);
+                rows.cells.push(vec![level(f.level).into(), f.place.file.into(), line, f.message.clone()]);
             }
             rows.render(*format, &screen)?
         }

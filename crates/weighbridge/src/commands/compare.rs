@@ -257,7 +257,7 @@ fn summary(contrasts: &[Contrast]) -> Rows {
     let mut rows = Rows::new(&header, &[3, 4, 5, 6, 7, 8, 9, 10, 11, 12]);
     for c in contrasts {
         let optional = |v: Option<String>| v.unwrap_or_default();
-        rows.rows.push(vec![
+        rows.cells.push(vec![
             c.benchmark.clone(),
             c.a.model.clone(),
             c.b.model.clone(),
@@ -280,7 +280,7 @@ fn text(c: &Contrast, screen: &Screen) -> anyhow::Result<String> {
     let mut out = screen.bold(&screen.wrap(&verdict(c), 0));
     let mut rows = Rows::new(&["", "mean", "95 % interval", "run", "day", "cost"], &[1, 5]);
     for (name, facts, mean) in [("a", &c.a, &c.mean_a), ("b", &c.b, &c.mean_b)] {
-        rows.rows.push(vec![
+        rows.cells.push(vec![
             format!("{name}  {}", facts.model),
             format!("{:.4}", mean.value),
             interval(mean, 4),
@@ -292,7 +292,7 @@ fn text(c: &Contrast, screen: &Screen) -> anyhow::Result<String> {
     let _ = write!(out, "\n{}", rows.render(Format::Text, screen)?);
     let mut rows = Rows::new(&["a - b", "", "95 % interval", "standard error"], &[1, 3]);
     let mut push = |what: String, e: &weighbridge_core::Estimate, se: f64| {
-        rows.rows.push(vec![what, format!("{:+.4}", e.value), interval(e, 4), format!("{se:.6}")]);
+        rows.cells.push(vec![what, format!("{:+.4}", e.value), interval(e, 4), format!("{se:.6}")]);
     };
     push(format!("paired, {} samples", c.n), &c.difference, c.paired_se);
     if let (Some(e), Some(se)) = (&c.difference_clustered, &c.cluster_se) {

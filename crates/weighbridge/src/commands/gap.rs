@@ -25,12 +25,11 @@ pub fn run(args: &GapArgs, lake: Option<&Path>, screen: Screen) -> anyhow::Resul
     let catalog = Catalog::embedded()?;
     let lake = if args.from == From::Snapshot { None } else { facts::existing_lake(lake)? };
     let draws = (args.draws as usize, args.seed);
-    let dated = match &args.benchmark {
-        Some(name) => facts::benchmark_board(&catalog, lake.as_ref(), name, args.from, draws)?,
-        None => {
-            let progress = Progress::new(args.draws.into(), screen);
-            facts::index_board(&catalog, lake.as_ref(), args.from, draws, &|| progress.tick())?
-        }
+    let dated = if let Some(name) = &args.benchmark {
+        facts::benchmark_board(&catalog, lake.as_ref(), name, args.from, draws)?
+    } else {
+        let progress = Progress::new(args.draws.into(), screen);
+        facts::index_board(&catalog, lake.as_ref(), args.from, draws, &|| progress.tick())?
     };
     let as_of = args.as_of.unwrap_or(dated.facts_end);
     let window = args.window.as_deref().map_or_else(|| Ok(default_window(as_of)), |text| window(text, as_of))?;

@@ -74,7 +74,7 @@ fn table(done: &[Done]) -> Rows {
     for d in done {
         let counts: Vec<_> = d.rows.iter().map(|(table, n)| format!("{n} {table}")).collect();
         let result = if d.already_imported { "already there, nothing changed" } else { "imported" };
-        rows.rows.push(vec![d.dataset.clone(), d.format.clone(), counts.join(", "), result.into()]);
+        rows.cells.push(vec![d.dataset.clone(), d.format.clone(), counts.join(", "), result.into()]);
     }
     rows
 }

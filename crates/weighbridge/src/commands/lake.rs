@@ -63,7 +63,7 @@ fn info(lake: &Lake, format: Format, screen: Screen) -> anyhow::Result<Answer> {
     let mut tables = Rows::new(&["table", "rows", "parts", "bytes"], &[1, 2, 3]);
     for table in Table::ALL {
         let size = info.tables.get(&table).copied().unwrap_or_default();
-        tables.rows.push(vec![
+        tables.cells.push(vec![
             table.name().into(),
             size.rows.to_string(),
             size.parts.to_string(),
@@ -75,7 +75,7 @@ fn info(lake: &Lake, format: Format, screen: Screen) -> anyhow::Result<Answer> {
         let mut imports = Rows::new(&["dataset", "format", "source", "content"], &[]);
         for record in lake.imports() {
             let id = record.id.get(..12).unwrap_or(&record.id);
-            imports.rows.push(vec![record.dataset.clone(), record.format.clone(), record.source.clone(), id.into()]);
+            imports.cells.push(vec![record.dataset.clone(), record.format.clone(), record.source.clone(), id.into()]);
         }
         let root = lake.location().root().display();
         text =
@@ -96,7 +96,7 @@ fn render(result: &SqlResult, format: Format, screen: Screen) -> anyhow::Result<
     }
     let numeric: Vec<usize> = (0..names.len()).filter(|&i| result.schema.field(i).data_type().is_numeric()).collect();
     let mut rows = Rows::new(&names, &numeric);
-    rows.rows = cells
+    rows.cells = cells
         .into_iter()
         .map(|row| {
             let text = |value: serde_json::Value| match value {
@@ -109,7 +109,7 @@ fn render(result: &SqlResult, format: Format, screen: Screen) -> anyhow::Result<
         .collect();
     let mut text = rows.render(format, &screen)?;
     if format == Format::Text {
-        let _ = writeln!(text, "{} rows", rows.rows.len());
+        let _ = writeln!(text, "{} rows", rows.cells.len());
     }
     Ok(text)
 }

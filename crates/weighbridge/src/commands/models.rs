@@ -1,9 +1,11 @@
 //! `weighbridge models`: the list of models, or one with every fact, its source and its date.
 
+use std::fmt::Write;
+
 use anyhow::bail;
 use serde::Serialize;
 use weighbridge_catalog::{Catalog, Model};
-use weighbridge_core::{ModelId, format_date};
+use weighbridge_core::{ModelId, WeightsTerms, format_date};
 use weighbridge_gap::price::price_on;
 
 use crate::Answer;
@@ -66,7 +68,7 @@ fn list(catalog: &Catalog, args: &ModelsArgs, screen: Screen) -> anyhow::Result<
             lab: &m.lab,
             access: m.access.as_str(),
             license: m.license.as_ref().map(|l| l.value.as_str()),
-            terms: m.terms.map(|t| t.as_str()),
+            terms: m.terms.map(WeightsTerms::as_str),
             released: m.released.as_ref().map(|r| r.value.to_string()),
             parameters_total: m.parameters_total.as_ref().map(|p| p.value),
             context: m.context.as_ref().map(|c| c.value),
@@ -84,7 +86,7 @@ fn list(catalog: &Catalog, args: &ModelsArgs, screen: Screen) -> anyhow::Result<
     }
     let mut rows = Rows::new(&["id", "name", "access", "license", "released", "parameters", "scores"], &[5, 6]);
     for m in &listed {
-        rows.rows.push(vec![
+        rows.cells.push(vec![
             m.id.into(),
             m.name.into(),
             m.access.into(),
@@ -96,7 +98,7 @@ fn list(catalog: &Catalog, args: &ModelsArgs, screen: Screen) -> anyhow::Result<
     }
     let mut text = rows.render(args.format, &screen)?;
     if args.format == Format::Text {
-        text.push_str(&format!("{} models\n", listed.len()));
+        let _ = writeln!(text, "{} models", listed.len());
     }
     Ok(Answer::plain(text))
 }
@@ -108,7 +110,7 @@ fn billions(parameters: u64) -> String {
 /// One fact with where it comes from.
 #[derive(Serialize)]
 struct Fact {
-    fact: String,
+    what: String,
     value: String,
     note: String,
     source: String,
@@ -123,10 +125,10 @@ fn show(catalog: &Catalog, id: &ModelId, format: Format, screen: Screen) -> anyh
         let all = serde_json::json!({"id": id, "name": model.name, "facts": facts});
         return Ok(Answer::plain(json(&all)?));
     }
-    let mut rows = Rows::new(&["fact", "value", "note", "source", "taken"], &[]);
+    let mut rows = Rows::new(&["", "value", "note", "source", "taken"], &[]);
     for f in &facts {
         let taken = f.source_date.clone().unwrap_or_default();
-        rows.rows.push(vec![f.fact.clone(), f.value.clone(), f.note.clone(), f.source_title.clone(), taken]);
+        rows.cells.push(vec![f.what.clone(), f.value.clone(), f.note.clone(), f.source_title.clone(), taken]);
     }
     let table = rows.render(format, &screen)?;
     let title = screen.bold(&format!("{} ({id})\n", model.name));
@@ -135,10 +137,10 @@ fn show(catalog: &Catalog, id: &ModelId, format: Format, screen: Screen) -> anyh
 
 fn facts_of(catalog: &Catalog, model: &Model) -> Vec<Fact> {
     let mut facts = Vec::new();
-    let mut push = |fact: &str, value: String, note: String, source: &str| {
+    let mut push = |what: &str, value: String, note: String, source: &str| {
         let known = catalog.source(source);
         facts.push(Fact {
-            fact: fact.into(),
+            what: what.into(),
             value,
             note,
             source: source.into(),

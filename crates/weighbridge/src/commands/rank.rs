@@ -45,7 +45,7 @@ pub fn run(args: &RankArgs, lake: Option<&Path>, screen: Screen) -> anyhow::Resu
     let interval = format!("{} % interval", args.level);
     let mut rows = Rows::new(&["rank", "model", "rating", "se", &interval, "votes"], &[0, 2, 3, 5]);
     for (i, r) in rated.iter().enumerate() {
-        rows.rows.push(vec![
+        rows.cells.push(vec![
             (i + 1).to_string(),
             r.model.clone(),
             format!("{:.1}", r.rating),
@@ -103,7 +103,7 @@ fn rate(votes: &[VoteRow], level: f64) -> anyhow::Result<Vec<Rated>> {
             counts[places[name.as_str()]] += v.wins_a + v.wins_b + v.ties;
         }
     }
-    let fit = BradleyTerry::fit(names.len(), &pairings).map_err(|error| explain(error, &names))?;
+    let fit = BradleyTerry::fit(names.len(), &pairings).map_err(|error| explain(&error, &names))?;
     let mut rated = names
         .iter()
         .zip(fit.ratings())
@@ -127,9 +127,9 @@ fn rate(votes: &[VoteRow], level: f64) -> anyhow::Result<Vec<Rated>> {
 }
 
 /// Names the models where the ratings have no answer.
-fn explain(error: BradleyTerryError, names: &[&str]) -> anyhow::Error {
+fn explain(error: &BradleyTerryError, names: &[&str]) -> anyhow::Error {
     const SHOWN: usize = 5;
-    let groups = match &error {
+    let groups = match error {
         BradleyTerryError::Disconnected { groups } | BradleyTerryError::Separated { groups } => groups.clone(),
         _ => Vec::new(),
     };

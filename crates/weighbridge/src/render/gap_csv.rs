@@ -17,7 +17,7 @@ pub fn render(report: &GapReport, screen: &Screen) -> anyhow::Result<String> {
         Rows::new(&["as_of", "measure", "name", "value", "lower", "upper", "level", "n", "method", "censored"], &[]);
     let mut push = |measure: &str, name: &str, e: &Estimate, censored: Option<bool>| {
         let side = |v: Option<f64>| v.map_or_else(String::new, |v| v.to_string());
-        rows.rows.push(vec![
+        rows.cells.push(vec![
             report.as_of.clone(),
             measure.into(),
             name.into(),

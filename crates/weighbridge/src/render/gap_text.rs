@@ -75,7 +75,7 @@ fn leaders(report: &GapReport) -> Rows {
     let mut rows = Rows::new(&["", "best model", "score", "90 %", "lab", "released", "license"], &[2]);
     for (side, frontier) in sides(report) {
         let leader = &frontier.leader;
-        rows.rows.push(vec![
+        rows.cells.push(vec![
             side.into(),
             leader.name.clone(),
             format!("{:.1}", leader.score.value),
@@ -90,7 +90,7 @@ fn leaders(report: &GapReport) -> Rows {
 
 fn gaps(report: &GapReport) -> Rows {
     let mut rows = Rows::new(&["", "points", "90 %"], &[1]);
-    let mut push = |what: String, e: &Estimate| rows.rows.push(vec![what, format!("{:.1}", e.value), interval(e, 1)]);
+    let mut push = |what: String, e: &Estimate| rows.cells.push(vec![what, format!("{:.1}", e.value), interval(e, 1)]);
     push(format!("gap on {}", report.as_of), &report.gap);
     push(format!("gap, mean {} to {}", report.window[0], report.window[1]), &report.gap_over_window);
     for (side, frontier) in sides(report) {
@@ -99,7 +99,7 @@ fn gaps(report: &GapReport) -> Rows {
         }
     }
     let leads = &report.open_leads;
-    rows.rows.push(vec![
+    rows.cells.push(vec![
         "open level or ahead".into(),
         format!("{:.0} %", 100.0 * leads.value),
         format!("of {} draws", leads.n),
@@ -110,7 +110,7 @@ fn gaps(report: &GapReport) -> Rows {
 fn lags(report: &GapReport) -> Rows {
     let mut rows = Rows::new(&["rule", "months", "90 %", "censored", "what it is"], &[1]);
     for lag in &report.lags {
-        rows.rows.push(vec![
+        rows.cells.push(vec![
             lag.rule.to_string(),
             format!("{}{:.1}", if lag.censored { ">= " } else { "" }, lag.months.value),
             interval(&lag.months, 1),
@@ -125,7 +125,7 @@ fn holders(report: &GapReport) -> Rows {
     let mut rows = Rows::new(&["", "Herfindahl", "holders"], &[]);
     for (side, frontier) in sides(report) {
         for (what, held) in [("labs", &frontier.labs), ("countries", &frontier.countries)] {
-            rows.rows.push(vec![format!("{side}, {what}"), with_interval(&held.herfindahl, 2), top_holders(held)]);
+            rows.cells.push(vec![format!("{side}, {what}"), with_interval(&held.herfindahl, 2), top_holders(held)]);
         }
     }
     rows
@@ -148,7 +148,7 @@ fn prices(out: &mut String, report: &GapReport, screen: &Screen) -> anyhow::Resu
     let _ = writeln!(out, "ratio open / closed: {}, median of {} pairs", with_interval(ratio, 2), ratio.n);
     let mut rows = Rows::new(&["closed", "price", "open", "price", "ratio", "score difference"], &[1, 3, 4, 5]);
     for pair in report.price_matches.iter().take(PRICES_SHOWN) {
-        rows.rows.push(vec![
+        rows.cells.push(vec![
             pair.closed.clone(),
             pair.closed_price.blended.to_string(),
             pair.open.clone(),

@@ -77,7 +77,7 @@ impl Screen {
             }
         }
         let pad = " ".repeat(indent);
-        lines.iter().map(|line| format!("{pad}{line}\n")).collect()
+        lines.iter().map(|line| pad.clone() + line + "\n").collect()
     }
 }
 

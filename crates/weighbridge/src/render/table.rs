@@ -15,8 +15,8 @@ const LONG_WORD: usize = 16;
 pub struct Rows {
     /// Column names.
     pub header: Vec<String>,
-    /// Cells.
-    pub rows: Vec<Vec<String>>,
+    /// Cells, row by row.
+    pub cells: Vec<Vec<String>>,
     /// Columns with numbers, aligned right.
     pub numeric: Vec<usize>,
 }
@@ -24,7 +24,7 @@ pub struct Rows {
 impl Rows {
     /// An empty table.
     pub fn new(header: &[&str], numeric: &[usize]) -> Self {
-        Self { header: header.iter().map(|h| (*h).to_owned()).collect(), rows: Vec::new(), numeric: numeric.to_vec() }
+        Self { header: header.iter().map(|h| (*h).to_owned()).collect(), cells: Vec::new(), numeric: numeric.to_vec() }
     }
 
     /// The table in the form asked for; JSON has a form of its own and is not made here.
@@ -48,14 +48,14 @@ impl Rows {
         table.set_content_arrangement(ContentArrangement::Dynamic);
         table.set_width(u16::try_from(screen.width).unwrap_or(u16::MAX));
         table.set_header(&self.header);
-        table.add_rows(&self.rows);
+        table.add_rows(&self.cells);
         for (i, column) in table.column_iter_mut().enumerate() {
             column.set_padding((0, GUTTER as u16));
             if self.numeric.contains(&i) {
                 column.set_cell_alignment(CellAlignment::Right);
             }
         }
-        table.lines().map(|line| format!("{}\n", line.trim_end())).collect()
+        table.lines().map(|line| line.trim_end().to_owned() + "\n").collect()
     }
 
     /// Columns needed to break lines between words, and within words that are long (ids, addresses).
@@ -63,7 +63,7 @@ impl Rows {
         let longest =
             |text: &str| text.split_whitespace().map(|word| word.chars().count().min(LONG_WORD)).max().unwrap_or(0);
         let column = |i: usize| {
-            let cells = self.rows.iter().filter_map(|row| row.get(i)).map(|cell| longest(cell));
+            let cells = self.cells.iter().filter_map(|row| row.get(i)).map(|cell| longest(cell));
             cells.max().unwrap_or(0).max(longest(&self.header[i])) + GUTTER
         };
         (0..self.header.len()).map(column).sum()
@@ -79,13 +79,13 @@ impl Rows {
             };
             cells.enumerate().map(line).collect()
         };
-        self.rows.iter().map(block).collect::<Vec<_>>().join("\n")
+        self.cells.iter().map(block).collect::<Vec<_>>().join("\n")
     }
 
     fn csv(&self) -> anyhow::Result<String> {
         let mut writer = csv::Writer::from_writer(Vec::new());
         writer.write_record(&self.header)?;
-        for row in &self.rows {
+        for row in &self.cells {
             writer.write_record(row)?;
         }
         Ok(String::from_utf8(writer.into_inner()?)?)
@@ -96,7 +96,7 @@ impl Rows {
         let line = |cells: &[String]| format!("| {} |\n", cells.iter().map(escape).collect::<Vec<_>>().join(" | "));
         let rule = (0..self.header.len()).map(|i| if self.numeric.contains(&i) { "---:" } else { "---" });
         let rule = format!("| {} |\n", rule.collect::<Vec<_>>().join(" | "));
-        let body: String = self.rows.iter().map(|row| line(row)).collect();
+        let body: String = self.cells.iter().map(|row| line(row)).collect();
         line(&self.header) + &rule + &body
     }
 }
