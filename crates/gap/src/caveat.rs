@@ -182,6 +182,12 @@ caveats! {
         "{:.0} % of what the lag rule '{rule}' looks at has no match yet; these enter as lower bounds", 100.0 * share),
     "Read the lag as 'at least'.";
 
+    /// A lag rule has no answer.
+    LagUnavailable { /// Rule.
+        rule: String }
+    "lag-unavailable" |rule: &String| format!("lag rule '{rule}' finds no score that both sides have reached by then"),
+    "Use another rule, or a later date.";
+
     /// The rules for the lag disagree.
     LagRulesDisagree { /// Smallest lag in months.
         low: f64, /// Rule of the smallest.

@@ -44,6 +44,9 @@ pub enum GapError {
         /// Last day.
         to: String,
     },
+    /// The first lag rule asked for finds nothing to compare.
+    #[error("lag rule '{0}' finds no score that both sides have reached by then; ask for another rule")]
+    NoLag(LagRule),
     /// Too few draws.
     #[error(transparent)]
     Stat(#[from] StatError),
@@ -98,8 +101,15 @@ pub fn weigh(catalog: &Catalog, board: &Board, question: &Question) -> Result<Ga
     let ahead: Vec<f64> = gap_draws.iter().map(|&g| f64::from(u8::from(g <= 0.0))).collect();
     let open_leads = share(&ahead, &board.method);
     let gap_over_window = scale.window_gap()?;
-    let lags = question.lag_rules.iter().map(|&rule| scale.lag(rule)).collect::<Result<Vec<_>, _>>()?;
-    let lag = lags.first().cloned().ok_or(StatError::NotEnough { what: "lag rules", needed: 1, found: 0 })?;
+    let (mut lags, mut without_lag) = (Vec::new(), Vec::new());
+    for &rule in &question.lag_rules {
+        match scale.lag(rule)? {
+            Some(lag) => lags.push(lag),
+            None => without_lag.push(rule),
+        }
+    }
+    let headline = question.lag_rules.first().copied().unwrap_or(LagRule::Propagated);
+    let lag = lags.iter().find(|lag| lag.rule == headline).cloned().ok_or(GapError::NoLag(headline))?;
     let unrestricted = board.side(Access::OpenWeights, question.as_of, |c| c.terms == Some(WeightsTerms::Unrestricted));
     let frontiers = Frontiers {
         open: scale.frontier(&scale.open, &scale.open_frontier, &scale.open_draws)?,
@@ -127,6 +137,8 @@ pub fn weigh(catalog: &Catalog, board: &Board, question: &Question) -> Result<Ga
     };
     report.sentence = report.in_words();
     report.caveats = scale.caveats(&report, unpriced, dates);
+    let unavailable = without_lag.iter().map(|rule| Caveat::LagUnavailable { rule: rule.to_string() });
+    report.caveats.extend(unavailable);
     Ok(report)
 }
 
@@ -188,7 +200,7 @@ impl<'a> Scale<'a> {
         Ok(widen(mean(&draws, &method)?, &dated)?)
     }
 
-    fn lag(&self, rule: LagRule) -> Result<Lag, GapError> {
+    fn lag(&self, rule: LagRule) -> Result<Option<Lag>, StatError> {
         let window = (self.question.window.0.to_julian_day(), self.question.window.1.to_julian_day());
         let sides = measure::Sides {
             open: &self.open,
@@ -199,7 +211,7 @@ impl<'a> Scale<'a> {
             closed_draws: &self.closed_draws,
             dated_draws: &self.dated_draws,
         };
-        measure::lag(rule, self.board, &sides, window, self.today())?.ok_or_else(|| self.empty_window())
+        measure::lag(rule, self.board, &sides, window, self.today())
     }
 
     fn empty_window(&self) -> GapError {

@@ -20,7 +20,7 @@ use crate::LakeError;
 use crate::damage::{check_present, damage, name_damaged};
 use crate::import::{IMPORTERS, Input, importer_for};
 use crate::samples::{NamedPart, Samples, Wanted};
-use crate::schema::{ImportRecord, ModelRow, ResultRow, SCHEMA_VERSION, SampleSet, Table, VoteRow};
+use crate::schema::{ImportRecord, ModelRow, PriceRow, ResultRow, SCHEMA_VERSION, SampleSet, Table, VoteRow};
 use crate::session::{provider, session};
 use crate::store::{self, ImportLock, LakeLocation};
 use crate::writer::Staged;
@@ -373,11 +373,46 @@ pub fn write_samples(
     rows: impl Iterator<Item = SampleRow>,
     label: &str,
 ) -> Result<ImportReport, LakeError> {
+    write_rows(lake, label, |staged| {
+        for row in rows {
+            staged.sample(&row)?;
+        }
+        Ok(())
+    })
+}
+
+/// Rows of the small tables that come from no file, for example from an embedded catalog.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Facts {
+    /// Aggregate scores.
+    pub results: Vec<ResultRow>,
+    /// Models.
+    pub models: Vec<ModelRow>,
+    /// Prices.
+    pub prices: Vec<PriceRow>,
+}
+
+/// Writes facts that come from no file. The dataset and the source are both named `label`; the same facts twice change
+/// nothing.
+///
+/// # Errors
+/// The lake cannot be written.
+pub fn write_facts(lake: &mut Lake, facts: &Facts, label: &str) -> Result<ImportReport, LakeError> {
+    write_rows(lake, label, |staged| {
+        staged.results(&facts.results)?;
+        staged.models(&facts.models)?;
+        staged.prices(&facts.prices)
+    })
+}
+
+fn write_rows(
+    lake: &mut Lake,
+    label: &str,
+    fill: impl FnOnce(&mut Staged) -> Result<(), LakeError>,
+) -> Result<ImportReport, LakeError> {
     let _lock = lake.lock()?;
     let mut staged = Staged::new(&lake.location);
-    for row in rows {
-        staged.sample(&row)?;
-    }
+    fill(&mut staged)?;
     staged.finish()?;
     let id = staged.content_id();
     if let Some(record) = lake.intact_import(&id) {

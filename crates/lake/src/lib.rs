@@ -19,7 +19,7 @@ mod writer;
 
 pub use error::LakeError;
 pub use import::{BadValue, IMPORTERS, Importer, Problems};
-pub use lake::{ImportReport, Lake, LakeInfo, SqlResult, TableInfo, write_samples};
+pub use lake::{Facts, ImportReport, Lake, LakeInfo, SqlResult, TableInfo, write_facts, write_samples};
 pub use samples::Samples;
 pub use session::{MEMORY_LIMIT, session};
 pub use store::LakeLocation;

@@ -14,7 +14,7 @@ use tempfile::NamedTempFile;
 use weighbridge_core::{SampleRow, SampleState};
 
 use crate::LakeError;
-use crate::schema::{ImportRecord, ModelRow, PartKey, PartRecord, ResultRow, SampleSet, Table, VoteRow};
+use crate::schema::{ImportRecord, ModelRow, PartKey, PartRecord, PriceRow, ResultRow, SampleSet, Table, VoteRow};
 use crate::sorter::SampleSorter;
 use crate::store::{LakeLocation, commit, hash_file, part_path, publish, temporary};
 
@@ -70,6 +70,10 @@ impl<'a> Staged<'a> {
 
     pub(crate) fn votes(&mut self, rows: &[VoteRow]) -> Result<(), LakeError> {
         self.small(Table::Votes, VoteRow::to_batch(rows))
+    }
+
+    pub(crate) fn prices(&mut self, rows: &[PriceRow]) -> Result<(), LakeError> {
+        self.small(Table::Prices, PriceRow::to_batch(rows))
     }
 
     /// Writes out what is gathered; the last call before [`Self::commit`].

@@ -179,6 +179,8 @@ pub enum LakeCommand {
     },
     /// The columns of every table.
     Schema,
+    /// Write the embedded facts (models, prices, results) into the lake, to be queried with SQL.
+    Snapshot,
     /// Run a query over the tables results, samples, votes, models and prices.
     Sql {
         /// The query.

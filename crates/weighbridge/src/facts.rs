@@ -8,10 +8,56 @@ use time::Date;
 use weighbridge_catalog::{Catalog, Resolution};
 use weighbridge_core::{Access, BenchmarkId, DatePrecision, ModelId, ReleaseDate, parse_date};
 use weighbridge_gap::board::{Board, CATALOG_ANCHORS, Contestant, ScoreRow};
-use weighbridge_lake::Lake;
-use weighbridge_lake::schema::{ModelRow, ResultRow, Table};
+use weighbridge_lake::schema::{ModelRow, PriceRow, ResultRow, Table};
+use weighbridge_lake::{Facts, Lake};
 
 use crate::cli::From;
+
+/// Dataset of the embedded facts in a lake. `gap` takes these from the program itself.
+pub const SNAPSHOT: &str = "snapshot";
+
+/// The embedded facts as rows of the lake.
+pub fn as_rows(catalog: &Catalog) -> Facts {
+    let dataset = || SNAPSHOT.to_owned();
+    let results = catalog.all_scores().iter().zip(0..).map(|(s, row)| ResultRow {
+        dataset: dataset(),
+        row,
+        model: s.model.to_string(),
+        model_version: Some(s.label.clone()).filter(|label| !label.is_empty()),
+        configuration: s.configuration.clone(),
+        benchmark: s.benchmark.to_string(),
+        value: s.value,
+        n: s.n.map(u64::from),
+        date: s.date,
+        source: Some(s.source.clone()),
+        harness: s.harness.clone(),
+        optimized: None,
+        model_release_date: catalog.model(&s.model).and_then(|m| m.released.as_ref()).map(|r| r.value.date),
+        benchmark_release_date: catalog.benchmark(&s.benchmark).and_then(|b| b.released.as_ref()).map(|r| r.value.date),
+    });
+    let models = catalog.models().map(|m| ModelRow {
+        dataset: dataset(),
+        name: m.id.to_string(),
+        lab: catalog.lab_of(m).map(|lab| lab.name.clone()),
+        country: catalog.lab_of(m).map(|lab| lab.country.clone()),
+        access: Some(m.access.to_string()),
+        accessibility: m.terms.map(|terms| terms.to_string()),
+        release_date: m.released.as_ref().map(|r| r.value.date),
+    });
+    let prices = catalog.models().flat_map(|m| catalog.prices_of(&m.id)).map(|p| PriceRow {
+        dataset: dataset(),
+        model: p.model.to_string(),
+        provider: p.provider.clone(),
+        input: Some(p.input.0),
+        cached_input: p.cached_input.map(|usd| usd.0),
+        output: Some(p.output.0),
+        batch_input: p.batch_input.map(|usd| usd.0),
+        batch_output: p.batch_output.map(|usd| usd.0),
+        date: p.starts,
+        source: Some(p.source.clone()),
+    });
+    Facts { results: results.collect(), models: models.collect(), prices: prices.collect() }
+}
 
 /// The folder of the lake: as asked for, or in the user's data directory.
 ///
@@ -191,7 +237,7 @@ fn newest_index(lake: &Lake) -> Option<(String, Date)> {
 
 fn lake_results(lake: &Lake) -> anyhow::Result<Vec<(ResultRow, String)>> {
     let mut all = Vec::new();
-    for record in lake.imports().iter().filter(|r| r.rows(Table::Results) > 0) {
+    for record in lake.imports().iter().filter(|r| r.rows(Table::Results) > 0 && r.dataset != SNAPSHOT) {
         all.extend(lake.results(&record.dataset)?.into_iter().map(|row| (row, record.dataset.clone())));
     }
     Ok(all)

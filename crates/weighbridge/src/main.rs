@@ -20,23 +20,31 @@ pub struct Answer {
     pub text: String,
     /// False where the answer is "no" (exit code 1).
     pub yes: bool,
+    /// A word to the person at the terminal, on standard error: not part of the answer.
+    pub note: Option<String>,
 }
 
 impl Answer {
     /// An answer that is no question of yes or no.
     pub fn plain(text: impl Into<String>) -> Self {
-        Self { text: text.into(), yes: true }
+        Self { text: text.into(), yes: true, note: None }
     }
 }
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     match commands::run(cli, Screen::of_terminal()) {
-        Ok(answer) => match print(&answer.text) {
-            Ok(()) if answer.yes => ExitCode::SUCCESS,
-            Ok(()) => ExitCode::from(1),
-            Err(error) => fail(&anyhow::Error::new(error).context("cannot write to standard output")),
-        },
+        Ok(answer) => {
+            if let Some(note) = &answer.note {
+                // An answer without its note is still the answer.
+                let _ = writeln!(io::stderr(), "note: {note}");
+            }
+            match print(&answer.text) {
+                Ok(()) if answer.yes => ExitCode::SUCCESS,
+                Ok(()) => ExitCode::from(1),
+                Err(error) => fail(&anyhow::Error::new(error).context("cannot write to standard output")),
+            }
+        }
         Err(error) => fail(&error),
     }
 }

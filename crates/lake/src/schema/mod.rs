@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 pub use record::{ImportRecord, LakeFile, PartKey, PartRecord, SampleSet};
 pub(crate) use rows::days_of;
-pub use rows::{ModelRow, ResultRow, VoteRow};
+pub use rows::{ModelRow, PriceRow, ResultRow, VoteRow};
 
 /// Version of the tables and of the commit records. A lake with a higher one is refused.
 pub const SCHEMA_VERSION: u32 = 1;

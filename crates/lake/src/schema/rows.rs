@@ -79,6 +79,51 @@ pub struct VoteRow {
     pub both_bad: Option<u64>,
 }
 
+/// One row of the prices table: what a provider asks for a model, in US dollars per million tokens.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PriceRow {
+    /// Import that the row came with.
+    pub dataset: String,
+    /// Model as the source names it.
+    pub model: String,
+    /// Who sells it.
+    pub provider: String,
+    /// Input tokens.
+    pub input: Option<f64>,
+    /// Input tokens read from a cache.
+    pub cached_input: Option<f64>,
+    /// Output tokens.
+    pub output: Option<f64>,
+    /// Input tokens in batch mode.
+    pub batch_input: Option<f64>,
+    /// Output tokens in batch mode.
+    pub batch_output: Option<f64>,
+    /// Day on which the price held.
+    pub date: Option<Date>,
+    /// Who published the price.
+    pub source: Option<String>,
+}
+
+impl PriceRow {
+    pub(crate) fn to_batch(rows: &[Self]) -> Result<RecordBatch, ArrowError> {
+        batch(
+            Table::Prices,
+            vec![
+                text(rows, |r| Some(r.dataset.as_str())),
+                text(rows, |r| Some(r.model.as_str())),
+                text(rows, |r| Some(r.provider.as_str())),
+                float(rows, |r| r.input),
+                float(rows, |r| r.cached_input),
+                float(rows, |r| r.output),
+                float(rows, |r| r.batch_input),
+                float(rows, |r| r.batch_output),
+                day(rows, |r| r.date),
+                text(rows, |r| r.source.as_deref()),
+            ],
+        )
+    }
+}
+
 impl ResultRow {
     pub(crate) fn to_batch(rows: &[Self]) -> Result<RecordBatch, ArrowError> {
         batch(
@@ -207,6 +252,10 @@ fn text<'a, R>(rows: &'a [R], get: impl Fn(&'a R) -> Option<&'a str>) -> ArrayRe
 
 fn count<R>(rows: &[R], get: impl Fn(&R) -> Option<u64>) -> ArrayRef {
     Arc::new(rows.iter().map(get).collect::<UInt64Array>())
+}
+
+fn float<R>(rows: &[R], get: impl Fn(&R) -> Option<f64>) -> ArrayRef {
+    Arc::new(rows.iter().map(get).collect::<Float64Array>())
 }
 
 fn day<R>(rows: &[R], get: impl Fn(&R) -> Option<Date>) -> ArrayRef {

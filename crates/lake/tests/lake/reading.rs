@@ -152,3 +152,14 @@ fn sql_reads_and_nothing_else() {
         assert!(matches!(error, LakeError::Sql(_)), "{text}: {error}");
     }
 }
+
+#[test]
+fn columns_of_one_name_keep_their_cells() {
+    let (folder, mut lake) = new_lake();
+    let csv = "model_a,model_b,wins_a,wins_b,ties\na,b,3,1,2\nb,c,1,0,0\n";
+    lake.import(&input(&folder, "votes.csv", csv)).unwrap();
+    let result = lake.sql("SELECT x.model_a, y.model_a, x.both_bad FROM votes x JOIN votes y ON x.model_b = y.model_a");
+    let cells = result.unwrap().cells().unwrap();
+    assert_eq!(cells, [[serde_json::json!("a"), serde_json::json!("b"), serde_json::Value::Null]]);
+    assert!(lake.sql("SELECT * FROM samples").unwrap().cells().unwrap().is_empty());
+}

@@ -56,5 +56,5 @@ pub fn run(command: &CatalogCommand, screen: Screen) -> anyhow::Result<Answer> {
             rows.render(*format, &screen)?
         }
     };
-    Ok(Answer { text, yes: errors == 0 })
+    Ok(Answer { yes: errors == 0, ..Answer::plain(text) })
 }

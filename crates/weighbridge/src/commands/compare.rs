@@ -300,19 +300,16 @@ fn text(c: &Contrast, screen: &Screen) -> anyhow::Result<String> {
     }
     let _ = write!(out, "\n{}", rows.render(Format::Text, screen)?);
     if let Some(d) = &c.discordant {
-        let _ =
-            writeln!(out, "\nright: both {}, only a {}, only b {}, neither {}", d.both, d.only_a, d.only_b, d.neither);
+        let right = format!("right: both {}, only a {}, only b {}, neither {}", d.both, d.only_a, d.only_b, d.neither);
+        let _ = write!(out, "\n{}", screen.wrap(&right, 0));
         if let Some(m) = &c.mcnemar {
-            let _ = writeln!(
-                out,
-                "McNemar: exact p {}, chi-square {:.4} ({:.4} corrected)",
-                p_value(m.exact_p),
-                m.chi2,
-                m.chi2_corrected
-            );
+            let (p, chi2, corrected) = (p_value(m.exact_p), m.chi2, m.chi2_corrected);
+            let test = format!("McNemar: exact p {p}, chi-square {chi2:.4} ({corrected:.4} corrected)");
+            out.push_str(&screen.wrap(&test, 0));
         }
     }
-    let _ = writeln!(out, "\nsample records by state: a {}; b {}", states(&c.states.a), states(&c.states.b));
+    let by_state = format!("sample records by state: a {}; b {}", states(&c.states.a), states(&c.states.b));
+    let _ = write!(out, "\n{}", screen.wrap(&by_state, 0));
     if !c.caveats.is_empty() {
         out.push_str("\nCaveats\n");
         for caveat in &c.caveats {

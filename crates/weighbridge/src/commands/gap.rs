@@ -42,7 +42,16 @@ pub fn run(args: &GapArgs, lake: Option<&Path>, screen: Screen) -> anyhow::Resul
         Format::Csv => gap_csv::render(&report, &screen)?,
         Format::Markdown => gap_markdown::render(&report),
     };
-    Ok(Answer::plain(text))
+    let note = if args.format == Format::Text && args.as_of.is_none() { stale(dated.facts_end) } else { None };
+    Ok(Answer { note, ..Answer::plain(text) })
+}
+
+/// A word where the facts are old by the clock of the machine. The report itself does not depend on the clock.
+fn stale(facts_end: Date) -> Option<String> {
+    const OLD_DAYS: i32 = 60;
+    let age = weighbridge_core::days_between(facts_end, time::OffsetDateTime::now_utc().date());
+    (age > OLD_DAYS)
+        .then(|| format!("the facts end {age} days ago; 'weighbridge import' takes a newer Epoch AI index folder"))
 }
 
 /// Reads `FROM..TO`, or a length before `as_of`: `180d`, `6m`, `1y`.

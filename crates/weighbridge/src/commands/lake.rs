@@ -4,8 +4,9 @@ use std::fmt::Write;
 use std::path::Path;
 
 use anyhow::bail;
+use weighbridge_catalog::Catalog;
 use weighbridge_lake::schema::{self, Table};
-use weighbridge_lake::{Lake, SqlResult};
+use weighbridge_lake::{Lake, SqlResult, write_facts};
 
 use crate::Answer;
 use crate::cli::{Format, LakeCommand};
@@ -20,6 +21,7 @@ use crate::render::{Screen, json};
 pub fn run(command: Option<LakeCommand>, lake: Option<&Path>, screen: Screen) -> anyhow::Result<Answer> {
     match command.unwrap_or(LakeCommand::Info { format: Format::Text }) {
         LakeCommand::Schema => Ok(Answer::plain(schema::reference_page())),
+        LakeCommand::Snapshot => snapshot(lake),
         LakeCommand::Info { format } => info(&open(lake)?, format, screen),
         LakeCommand::Sql { query, format } => {
             let result = open(lake)?.sql(&query)?;
@@ -36,6 +38,23 @@ fn open(lake: Option<&Path>) -> anyhow::Result<Lake> {
             facts::lake_folder(lake)?.display()
         ),
     }
+}
+
+/// Writes the embedded facts into the lake under the dataset name that `gap` knows to leave alone.
+fn snapshot(lake: Option<&Path>) -> anyhow::Result<Answer> {
+    let catalog = Catalog::embedded()?;
+    let folder = facts::lake_folder(lake)?;
+    let mut lake = Lake::open_or_create(&folder)?;
+    let report = write_facts(&mut lake, &facts::as_rows(&catalog), facts::SNAPSHOT)?;
+    let rows = |table| report.record.rows(table);
+    let verb = if report.already_imported { "already holds" } else { "now holds" };
+    Ok(Answer::plain(format!(
+        "{} {verb} {} models, {} prices and {} results of the snapshot\n",
+        folder.display(),
+        rows(Table::Models),
+        rows(Table::Prices),
+        rows(Table::Results),
+    )))
 }
 
 fn info(lake: &Lake, format: Format, screen: Screen) -> anyhow::Result<Answer> {

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context, bail};
 use serde::Serialize;
 use weighbridge_lake::Lake;
-use weighbridge_lake::schema::VoteRow;
+use weighbridge_lake::schema::{Table, VoteRow};
 use weighbridge_stats::bradley_terry::{BradleyTerry, BradleyTerryError, Pairing};
 
 use crate::Answer;
@@ -70,11 +70,10 @@ fn votes(source: &Path, lake: Option<&Path>) -> anyhow::Result<Vec<VoteRow>> {
     let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
     let mut lake = Lake::open_or_create(&folder.path().join("lake"))?;
     let report = lake.import(source)?;
-    let votes = lake.votes(&report.record.dataset)?;
-    if votes.is_empty() {
+    if report.record.rows(Table::Votes) == 0 {
         bail!("{} holds no votes: it was read as {}", source.display(), report.record.format);
     }
-    Ok(votes)
+    Ok(lake.votes(&report.record.dataset)?)
 }
 
 fn rate(votes: &[VoteRow], level: f64) -> anyhow::Result<Vec<Rated>> {

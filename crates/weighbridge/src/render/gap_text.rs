@@ -145,7 +145,8 @@ fn prices(out: &mut String, report: &GapReport, screen: &Screen) -> anyhow::Resu
         out.push_str("no closed model of the last year has a priced open model near it\n");
         return Ok(());
     };
-    let _ = writeln!(out, "ratio open / closed: {}, median of {} pairs", with_interval(ratio, 2), ratio.n);
+    let summary = format!("ratio open / closed: {}, median of {} pairs", with_interval(ratio, 2), ratio.n);
+    out.push_str(&screen.wrap(&summary, 0));
     let mut rows = Rows::new(&["closed", "price", "open", "price", "ratio", "score difference"], &[1, 3, 4, 5]);
     for pair in report.price_matches.iter().take(PRICES_SHOWN) {
         rows.cells.push(vec![
