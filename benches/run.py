@@ -102,12 +102,15 @@ def index(args):
             seconds.append(report["fit_cpu_s"] + report["draws_cpu_s"])
             walls.append(report["wall_s"])
             ends.add(f"objective {report['cost']}, {report['failed']} draws failed")
+            off = report["off"]
             report = peer("index_scipy.py", data, "--draws", args.peer_draws, *options)
             theirs[name].append(report["fit_cpu_s"] + report["draws_cpu_s"] * DRAWS / args.peer_draws)
             ratios[name].append(theirs[name][-1] / seconds[-1])
     say(f"ours: fit and {DRAWS} draws, CPU", spread(seconds, " s"))
     say(f"ours: the same, wall on {os.cpu_count()} cores", spread(walls, " s"))
     say("ours: at the end", "; ".join(sorted(ends)))
+    if off:
+        say("ours: draws off the minimum, points", ", ".join(f"{name} {value:.1g}" for name, value in off.items()))
     scaled = "" if args.peer_draws == DRAWS else f", {args.peer_draws} draws times {DRAWS / args.peer_draws:g}"
     for name in settings:
         say(f"{name}: CPU{scaled}", spread(theirs[name], " s"))

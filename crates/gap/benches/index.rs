@@ -11,9 +11,13 @@ mod cpu_clock;
 use std::time::Instant;
 
 use cpu_clock::cpu_seconds;
-use serde_json::json;
-use weighbridge_gap::index::{ECI_ANCHORS, Index};
+use serde_json::{Value, json};
+use weighbridge_gap::index::{Draws, ECI_ANCHORS, Index, Scale, solve};
 use weighbridge_reference::{field, path, read_csv};
+use weighbridge_stats::bootstrap::Resampler;
+use weighbridge_stats::quantile::quantile;
+
+const SEED: u64 = 12_345;
 
 fn main() {
     let Some(file) = path("data/reference/eci_2026-08-11/eci_benchmarks.csv") else { return };
@@ -27,7 +31,7 @@ fn main() {
     let (start, cpu) = (Instant::now(), cpu_seconds());
     let index = Index::fit(rows.iter().copied(), &ECI_ANCHORS).unwrap();
     let (fitted, cpu_fitted) = (start.elapsed(), cpu_seconds());
-    let draws = index.draw(count, 12_345, &|| ());
+    let draws = index.draw(count, SEED, &|| ());
     let (drawn, cpu_drawn) = (start.elapsed(), cpu_seconds());
 
     let spent = |from: Option<f64>, to: Option<f64>| from.zip(to).map(|(from, to)| to - from);
@@ -41,6 +45,28 @@ fn main() {
         "threads": threads,
         "cost": index.fit.cost,
         "steps": index.fit.steps,
+        "off": off(&index, &draws),
     });
     println!("{report}");
+}
+
+/// How far the draws stand from the minimum: differences in index points from the same draws refitted to the tolerance of
+/// the fit itself, over all models and draws. Null where a draw failed, since the draws then have lost their numbers.
+fn off(index: &Index, draws: &Draws) -> Value {
+    if draws.failed > 0 {
+        return Value::Null;
+    }
+    let problem = &index.problem;
+    let groups: Vec<usize> = problem.starts.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    let mut weights = vec![0.0; problem.observations.len()];
+    let mut differences = Vec::new();
+    for (k, scores) in draws.rows().enumerate() {
+        Resampler::new(SEED, k as u64).counts_by_group(&groups, &mut weights);
+        let capability = solve(problem, &weights, &index.fit.parameters).parameters.capability;
+        let anchor = |name| capability[problem.model(name).unwrap()];
+        let scale = Scale::through(anchor(ECI_ANCHORS.low), anchor(ECI_ANCHORS.high)).unwrap();
+        differences.extend(capability.iter().zip(scores).map(|(&c, score)| (scale.score(c) - score).abs()));
+    }
+    let at = |q| quantile(&differences, q).ok();
+    json!({ "median": at(0.5), "p99": at(0.99), "max": at(1.0) })
 }

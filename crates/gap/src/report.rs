@@ -5,7 +5,7 @@ use weighbridge_core::{Access, Estimate, WeightsTerms};
 
 use crate::caveat::Caveat;
 use crate::concentration::Concentration;
-use crate::lag::Lag;
+use crate::lag::{Lag, LagRule};
 use crate::price::PriceMatch;
 
 /// The answer.
@@ -13,6 +13,8 @@ use crate::price::PriceMatch;
 pub struct GapReport {
     /// Day of the question.
     pub as_of: String,
+    /// Day on which the facts end.
+    pub facts_end: String,
     /// The answer in plain language.
     pub sentence: String,
     /// What is scored.
@@ -126,6 +128,13 @@ pub struct SourceNote {
     pub used: usize,
 }
 
+/// Rounded to `digits` decimals, without the sign of a zero.
+#[must_use]
+pub fn rounded(value: f64, digits: usize) -> f64 {
+    let unit = 10f64.powi(i32::try_from(digits).unwrap_or(i32::MAX));
+    (value * unit).round() / unit + 0.0
+}
+
 impl GapReport {
     /// The answer in one or two sentences.
     #[must_use]
@@ -133,7 +142,10 @@ impl GapReport {
         let report = self;
         let (open, closed) = (&report.frontiers.open.leader, &report.frontiers.closed.leader);
         let range = |e: &Estimate, digits: usize| match (e.lower, e.upper) {
-            (Some(low), Some(high)) => format!(" (90 % interval {low:.digits$} to {high:.digits$})"),
+            (Some(low), Some(high)) => {
+                let (low, high) = (rounded(low, digits), rounded(high, digits));
+                format!(" (90 % interval {low:.digits$} to {high:.digits$})")
+            }
             (Some(low), None) => format!(" (at least {low:.digits$})"),
             _ => String::new(),
         };
@@ -163,14 +175,19 @@ impl GapReport {
             )
         };
         let least = if report.lag.censored { "at least " } else { "" };
+        let spread = match (report.lag.rule, report.lag.months.lower, report.lag.months.upper) {
+            (LagRule::Propagated, ..) => range(&report.lag.months, 1),
+            (rule, Some(low), Some(high)) => format!(" (5 to 95 % of {}: {low:.1} to {high:.1})", rule.spread_over()),
+            _ => String::new(),
+        };
+        let end = if report.facts_end < report.as_of {
+            format!(" The facts end on {}.", report.facts_end)
+        } else {
+            String::new()
+        };
         format!(
-            "{first} Averaged over {} to {} they trailed by {:.1} points and {least}{:.1} months{} by lag rule '{}'.",
-            report.window[0],
-            report.window[1],
-            report.gap_over_window.value,
-            report.lag.months.value,
-            range(&report.lag.months, 1),
-            report.lag.rule,
+            "{first} Averaged over {} to {} they trailed by {:.1} points; by lag rule '{}' they are {least}{:.1} months behind{spread}.{end}",
+            report.window[0], report.window[1], report.gap_over_window.value, report.lag.rule, report.lag.months.value,
         )
     }
 }

@@ -120,6 +120,7 @@ pub fn weigh(catalog: &Catalog, board: &Board, question: &Question) -> Result<Ga
         price_ratio(catalog, board, &scale.open, &scale.closed, question.as_of);
     let mut report = GapReport {
         as_of: format_date(question.as_of),
+        facts_end: format_date(question.facts_end),
         sentence: String::new(),
         board: board.title.clone(),
         unit: board.unit.as_str(),

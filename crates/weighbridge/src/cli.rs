@@ -10,12 +10,12 @@ use weighbridge_gap::lag::LagRule;
 /// Weighbridge measures the gap in points, in months and in dollars, with error bars, from an embedded snapshot of public
 /// facts and from results that you import.
 #[derive(Debug, Parser)]
-#[command(name = "weighbridge", version, propagate_version = true, arg_required_else_help = true)]
+#[command(name = "weighbridge", version, arg_required_else_help = true)]
 #[command(after_help = "Exit codes: 0 done, 1 the answer is no, 2 the command line is wrong, 3 the input is wrong.\n\
                         Colours are left out when output is not a terminal or NO_COLOR is set.")]
 pub struct Cli {
     /// Folder of the lake, where imports go [default: the user's data directory].
-    #[arg(long, global = true, value_name = "FOLDER", env = "WEIGHBRIDGE_LAKE")]
+    #[arg(long, global = true, value_name = "FOLDER", env = "WEIGHBRIDGE_LAKE", hide_env_values = true)]
     pub lake: Option<PathBuf>,
     /// What to do.
     #[command(subcommand)]

@@ -72,13 +72,13 @@ pub fn lake_folder(asked: Option<&Path>) -> anyhow::Result<PathBuf> {
     Ok(dirs.data_dir().join("lake"))
 }
 
-/// The lake, where there is one. A folder that was asked for by name must be a lake.
+/// The lake, where there is one. A folder that exists and was asked for by name must be a lake.
 ///
 /// # Errors
 /// The folder holds something else or cannot be read.
 pub fn existing_lake(asked: Option<&Path>) -> anyhow::Result<Option<Lake>> {
     let folder = lake_folder(asked)?;
-    if asked.is_none() && !folder.join("lake.json").exists() {
+    if !folder.exists() || (asked.is_none() && !folder.join("lake.json").exists()) {
         return Ok(None);
     }
     Ok(Some(Lake::open(&folder)?))

@@ -12,6 +12,7 @@ use weighbridge_stats::Interval;
 use weighbridge_stats::StatError;
 use weighbridge_stats::mcnemar::mcnemar;
 use weighbridge_stats::paired::{Paired, PairedAccumulator};
+use weighbridge_stats::proportion::wilson;
 
 use crate::caveat::Caveat;
 use reader::{Reader, Tally};
@@ -272,12 +273,18 @@ fn assemble(
         method: method.to_owned(),
         n: paired.n,
     };
-    let mean = |value, se| {
+    let counts = paired.discordant;
+    let binary = counts.not_binary == 0;
+    // Of right and wrong answers Wilson's interval stays between 0 and 1 and has a width even when all are right.
+    let mean = |value, se, right| {
+        if binary {
+            return Ok(estimate(value, wilson(right, paired.n, LEVEL)?, "share of right answers, Wilson interval"));
+        }
         let interval = Interval::student(value, se, freedom, LEVEL)?;
         Ok(estimate(value, interval, "mean over the common samples, Student t"))
     };
-    let mean_a = mean(paired.mean_a, paired.se_a).map_err(fail)?;
-    let mean_b = mean(paired.mean_b, paired.se_b).map_err(fail)?;
+    let mean_a = mean(paired.mean_a, paired.se_a, counts.both + counts.only_a).map_err(fail)?;
+    let mean_b = mean(paired.mean_b, paired.se_b, counts.both + counts.only_b).map_err(fail)?;
     let difference =
         estimate(paired.difference, paired.interval(LEVEL).map_err(fail)?, "a - b over pairs of samples, Student t");
     let clustered = paired.cluster_interval(LEVEL).ok().map(|interval| {
@@ -286,8 +293,7 @@ fn assemble(
         clustered.n = paired.cluster_se.as_ref().map_or(clustered.n, |se| se.clusters);
         clustered
     });
-    let counts = paired.discordant;
-    let discordant = (counts.not_binary == 0).then_some(Discordant {
+    let discordant = binary.then_some(Discordant {
         only_a: counts.only_a,
         only_b: counts.only_b,
         both: counts.both,
@@ -336,10 +342,9 @@ fn caveats(
     if facts_a.graders != facts_b.graders || facts_a.graders.len() > 1 {
         caveats.push(Caveat::GraderMix { graders_a: facts_a.graders.clone(), graders_b: facts_b.graders.clone() });
     }
-    if let (Some(a), Some(b)) = (&facts_a.configuration, &facts_b.configuration)
-        && a != b
-    {
-        caveats.push(Caveat::ConfigurationMix { a: a.clone(), b: b.clone() });
+    if facts_a.configuration != facts_b.configuration {
+        let stated = |facts: &RunFacts| facts.configuration.clone().unwrap_or_else(|| "not stated".into());
+        caveats.push(Caveat::ConfigurationMix { a: stated(facts_a), b: stated(facts_b) });
     }
     for (facts, tally) in [(facts_a, a), (facts_b, b)] {
         caveats.extend(tally.missing(facts));

@@ -45,6 +45,17 @@ impl LagRule {
 }
 
 impl LagRule {
+    /// What the interval of the lag is the 5 to 95 % range of: only over draws does it carry the uncertainty of scores.
+    #[must_use]
+    pub const fn spread_over(self) -> &'static str {
+        match self {
+            Self::Propagated => "draws",
+            Self::Since => "days",
+            Self::Horizontal => "levels",
+            Self::Thresholds => "thresholds",
+        }
+    }
+
     /// The rule in a few words.
     #[must_use]
     pub const fn describe(self) -> &'static str {

@@ -16,7 +16,7 @@ use crate::Answer;
 use crate::cli::{CompareArgs, Format};
 use crate::facts;
 use crate::render::table::Rows;
-use crate::render::{Screen, interval, json, p_value};
+use crate::render::{Screen, capital, interval, json, p_value};
 
 /// A run with samples, from the snapshot or the lake.
 struct Candidate {
@@ -127,10 +127,16 @@ fn label_id(catalog: &Catalog, label: &str) -> Option<ModelId> {
 /// The runs that a name on the command line means: a run id, a run label, or all runs of a model.
 fn runs_of<'a>(catalog: &Catalog, all: &'a [Candidate], name: &str) -> anyhow::Result<Vec<&'a Candidate>> {
     let by = |same: &dyn Fn(&Candidate) -> bool| all.iter().filter(|c| same(c)).collect::<Vec<_>>();
-    for found in [by(&|c| c.facts.run.as_deref() == Some(name)), by(&|c| c.facts.model == name)] {
-        if !found.is_empty() {
-            return Ok(found);
-        }
+    let exact = by(&|c| c.facts.run.as_deref() == Some(name));
+    if !exact.is_empty() {
+        return Ok(exact);
+    }
+    // A label is often also the name of a model that has runs under other labels; those come after it.
+    let labelled = by(&|c| c.facts.model == name);
+    let id = catalog.resolve(name).model().map(ModelId::to_string);
+    if !labelled.is_empty() {
+        let others = by(&|c| c.facts.model != name && id.is_some() && c.facts.id == id);
+        return Ok(labelled.into_iter().chain(others).collect());
     }
     let id = match catalog.resolve(name) {
         Resolution::Unmatched { nearest } => {
@@ -142,7 +148,8 @@ fn runs_of<'a>(catalog: &Catalog, all: &'a [Candidate], name: &str) -> anyhow::R
     let found = by(&|c| c.facts.id.as_deref() == Some(id.as_str()));
     if found.is_empty() {
         let near = near_labels(all, name);
-        let hint = if near.is_empty() { String::new() } else { format!(", or name one of {}", near.join(", ")) };
+        let hint =
+            if near.is_empty() { String::new() } else { format!("; models that have some: {}", near.join(", ")) };
         bail!("no per-sample results of '{id}' are known; import them with 'weighbridge import'{hint}");
     }
     Ok(found)
@@ -188,13 +195,13 @@ fn one(
             bail!("'{name}' has no samples on '{benchmark}'; it has them on {}", join(&has));
         }
     }
-    let pick = |runs: &[&'_ Candidate], found: &[usize], other: &[&Candidate], among: &[usize]| -> usize {
+    let pick = |name: &str, runs: &[&Candidate], found: &[usize], other: &[&Candidate], among: &[usize]| -> usize {
         // Runs of the same named set first: the same benchmark under two names may differ in version.
-        let shared = |i: &&usize| among.iter().any(|&j| other[j].benchmark == runs[**i].benchmark);
-        let rank = |i: &usize| (shared(&i), runs[*i].scored, runs[*i].facts.date.clone());
+        let shared = |i: &usize| among.iter().any(|&j| other[j].benchmark == runs[*i].benchmark);
+        let rank = |i: &usize| (shared(i), runs[*i].facts.model == name, runs[*i].scored, runs[*i].facts.date.clone());
         found.iter().copied().max_by_key(rank).unwrap_or(found[0])
     };
-    let (i, j) = (pick(runs_a, &on_a, runs_b, &on_b), pick(runs_b, &on_b, runs_a, &on_a));
+    let (i, j) = (pick(name_a, runs_a, &on_a, runs_b, &on_b), pick(name_b, runs_b, &on_b, runs_a, &on_a));
     let (a, b) = (runs_a[i], runs_b[j]);
     let mut stream_a = open(catalog, lake, a)?;
     let mut stream_b = open(catalog, lake, b)?;
@@ -313,7 +320,7 @@ fn text(c: &Contrast, screen: &Screen) -> anyhow::Result<String> {
     if !c.caveats.is_empty() {
         out.push_str("\nCaveats\n");
         for caveat in &c.caveats {
-            out.push_str(&screen.wrap(&format!("- {}. {}", caveat.message(), caveat.advice()), 0));
+            out.push_str(&screen.wrap(&format!("- {}. {}", capital(&caveat.message()), caveat.advice()), 0));
         }
     }
     Ok(out)

@@ -3,7 +3,6 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use anyhow::Context;
 use serde::Serialize;
 use weighbridge_lake::schema::Table;
 use weighbridge_lake::{ImportReport, Lake};
@@ -35,11 +34,13 @@ pub fn run(args: &ImportArgs, lake: Option<&Path>, screen: Screen) -> anyhow::Re
     let mut lake = Lake::open_or_create(&folder)?;
     let mut done = Vec::new();
     for file in &args.files {
-        let report = lake.import(file).with_context(|| {
-            let before =
-                if done.is_empty() { String::new() } else { format!(" ({} before it were imported)", done.len()) };
-            format!("cannot import {}{before}", file.display())
-        })?;
+        let report = match lake.import(file) {
+            Err(error) if done.is_empty() => return Err(error.into()),
+            Err(error) => {
+                return Err(anyhow::Error::new(error).context(format!("{} were imported before this", done.len())));
+            }
+            Ok(report) => report,
+        };
         done.push(summary(report));
     }
     match args.format {

@@ -33,10 +33,18 @@ pub fn run(cli: Cli, screen: Screen) -> anyhow::Result<Answer> {
             clap_complete::generate(shell, &mut Cli::command(), "weighbridge", &mut out);
             Ok(Answer::plain(String::from_utf8(out)?))
         }
-        Command::Man => {
-            let mut out = Vec::new();
-            clap_mangen::Man::new(Cli::command()).render(&mut out)?;
-            Ok(Answer::plain(String::from_utf8(out)?))
-        }
+        Command::Man => Ok(Answer::plain(manual()?)),
     }
+}
+
+/// The manual: the program and then each command with its options, one after another.
+fn manual() -> anyhow::Result<String> {
+    let mut program = Cli::command();
+    program.build();
+    let mut out = Vec::new();
+    clap_mangen::Man::new(program.clone()).render(&mut out)?;
+    for command in program.get_subcommands().filter(|c| c.get_name() != "help") {
+        clap_mangen::Man::new(command.clone()).render(&mut out)?;
+    }
+    Ok(String::from_utf8(out)?)
 }

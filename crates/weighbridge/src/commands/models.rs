@@ -92,7 +92,7 @@ fn list(catalog: &Catalog, args: &ModelsArgs, screen: Screen) -> anyhow::Result<
             m.access.into(),
             m.license.or(m.terms).unwrap_or(if m.access == "closed" { "" } else { "unknown" }).into(),
             m.released.clone().unwrap_or_else(|| "unknown".into()),
-            m.parameters_total.map_or_else(String::new, billions),
+            m.parameters_total.map_or_else(|| "unknown".into(), billions),
             m.scores.to_string(),
         ]);
     }
@@ -166,10 +166,10 @@ fn facts_of(catalog: &Catalog, model: &Model) -> Vec<Fact> {
         push("released", f.value.to_string(), "another source".into(), &f.source);
     }
     if let Some(f) = &model.parameters_total {
-        push("parameters", f.value.to_string(), none(), &f.source);
+        push("parameters", billions(f.value), f.value.to_string(), &f.source);
     }
     if let Some(f) = &model.parameters_active {
-        push("parameters, active", f.value.to_string(), none(), &f.source);
+        push("parameters, active", billions(f.value), f.value.to_string(), &f.source);
     }
     if let Some(f) = &model.context {
         push("context", f.value.to_string(), "tokens".into(), &f.source);

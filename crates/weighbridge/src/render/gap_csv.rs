@@ -37,18 +37,19 @@ pub fn render(report: &GapReport, screen: &Screen) -> anyhow::Result<String> {
         push("lag_months", lag.rule.as_str(), &lag.months, Some(lag.censored));
     }
     for (side, frontier) in sides(report) {
-        push(&format!("frontier, {side}"), &frontier.leader.id, &frontier.leader.score, None);
+        let side = side.replace(", ", "_");
+        push(&format!("frontier_{side}"), &frontier.leader.id, &frontier.leader.score, None);
         if let Some(rise) = &frontier.per_year {
-            push(&format!("rise in a year, {side}"), &frontier.leader.id, rise, None);
+            push(&format!("rise_in_a_year_{side}"), &frontier.leader.id, rise, None);
         }
         for (what, held) in [("lab", &frontier.labs), ("country", &frontier.countries)] {
-            push(&format!("herfindahl, {side}"), what, &held.herfindahl, None);
+            push(&format!("herfindahl_{side}"), what, &held.herfindahl, None);
             for share in &held.shares {
-                push(&format!("share of days, {side}, {what}"), &share.holder, &share.share, None);
+                push(&format!("share_of_days_{side}_{what}"), &share.holder, &share.share, None);
             }
         }
         for record in &frontier.records {
-            push(&format!("record, {side}, {}", record.date), &record.id, &record.score, None);
+            push(&format!("record_{side}_{}", record.date), &record.id, &record.score, None);
         }
     }
     if let Some(ratio) = &report.price_ratio {

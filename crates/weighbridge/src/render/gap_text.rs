@@ -7,7 +7,7 @@ use weighbridge_gap::concentration::Concentration;
 use weighbridge_gap::report::{FrontierReport, GapReport, Leader};
 
 use super::table::Rows;
-use super::{Screen, interval, with_interval};
+use super::{Screen, capital, interval, with_interval};
 use crate::chart::frontier;
 use crate::cli::Format;
 
@@ -108,12 +108,13 @@ fn gaps(report: &GapReport) -> Rows {
 }
 
 fn lags(report: &GapReport) -> Rows {
-    let mut rows = Rows::new(&["rule", "months", "90 %", "censored", "what it is"], &[1]);
+    let mut rows = Rows::new(&["rule", "months", "5 to 95 %", "of", "censored", "what it is"], &[1]);
     for lag in &report.lags {
         rows.cells.push(vec![
             lag.rule.to_string(),
             format!("{}{:.1}", if lag.censored { ">= " } else { "" }, lag.months.value),
             interval(&lag.months, 1),
+            lag.rule.spread_over().into(),
             if lag.censored { format!("{:.0} %", 100.0 * lag.censored_share) } else { "no".into() },
             lag.rule.describe().into(),
         ]);
@@ -170,16 +171,11 @@ pub fn sources(report: &GapReport) -> String {
     const SHOWN: usize = 8;
     let shown = report.sources.iter().take(SHOWN).map(|s| {
         let taken = s.retrieved.as_ref().map_or_else(String::new, |day| format!(", taken {day}"));
-        format!("{} ({}{taken})", s.title, s.used)
+        format!("{} ({} rows{taken})", s.title, s.used)
     });
     let mut text = shown.collect::<Vec<_>>().join("; ");
     if report.sources.len() > SHOWN {
         let _ = write!(text, "; and {} more in --format json", report.sources.len() - SHOWN);
     }
     text
-}
-
-fn capital(text: &str) -> String {
-    let mut chars = text.chars();
-    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
 }

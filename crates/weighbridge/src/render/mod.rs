@@ -9,6 +9,7 @@ use std::io::IsTerminal;
 
 use serde::Serialize;
 use weighbridge_core::Estimate;
+use weighbridge_gap::report::rounded;
 
 /// What the terminal can show.
 #[derive(Clone, Copy, Debug)]
@@ -83,7 +84,7 @@ impl Screen {
 
 /// `[low, high]` of an estimate; an open side is `?`.
 pub fn interval(estimate: &Estimate, digits: usize) -> String {
-    let end = |side: Option<f64>| side.map_or_else(|| "?".to_owned(), |v| format!("{v:.digits$}"));
+    let end = |side: Option<f64>| side.map_or_else(|| "?".to_owned(), |v| format!("{:.digits$}", rounded(v, digits)));
     match (estimate.lower, estimate.upper) {
         (None, None) => "unknown".into(),
         (low, high) => format!("[{}, {}]", end(low), end(high)),
@@ -106,4 +107,10 @@ pub fn json(value: &impl Serialize) -> anyhow::Result<String> {
 /// A p value in four significant digits.
 pub fn p_value(p: f64) -> String {
     if p < 1e-3 { format!("{p:.3e}") } else { format!("{p:.4}") }
+}
+
+/// The text with its first letter as a capital.
+pub fn capital(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
 }
