@@ -2,8 +2,9 @@
 //!
 //! The normalised form of a name is made in three steps. Letters become lower-case. Every run of characters that are
 //! neither letters, digits nor dots becomes one '-' where it stands between two digits, and nothing elsewhere; a dot stays
-//! between two digits and goes elsewhere. A '+' is the word `plus`, for `Command R+` is not `Command R`. So `Llama 2-7B` and `llama-2-7b` agree, while `opt-1.3b` and `opt-13b`,
-//! `gpt-4-0613` and `gpt-4`, `GLM-5-Turbo` and `GLM-5` differ: dates and suffixes are part of a name.
+//! between two digits and goes elsewhere; a '+' is the word `plus`. So `Llama 2-7B` and `llama-2-7b` agree, while
+//! `opt-1.3b` and `opt-13b`, `gpt-4-0613` and `gpt-4`, `Command R+` and `Command R` differ: dates and suffixes are part of
+//! a name.
 
 use std::collections::{BTreeSet, HashMap};
 

@@ -1,6 +1,6 @@
 //! The index against Epoch AI's published ECI of 2026-08-11 (222 models, 57 benchmarks) and a 500-draw bootstrap of it.
 //!
-//! Reference: `data/reference/eci_2026-08-11`, made with scipy `least_squares`; see `notes/methods.md` 1.
+//! Reference: `data/reference/eci_2026-08-11`, made with scipy `least_squares`; see `notes/methods.md` 1 of the reference data.
 
 #![expect(clippy::unwrap_used, reason = "a test stops where its reference cannot be read")]
 

@@ -5,6 +5,7 @@
 //! both in turn.
 
 #![expect(clippy::unwrap_used, reason = "a bench stops where its input cannot be read")]
+#![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 
 #[path = "../../../benches/cpu_clock.rs"]
 mod cpu_clock;

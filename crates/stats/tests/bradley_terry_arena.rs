@@ -1,4 +1,4 @@
-//! Ratings of 129 models from 1 670 250 arena votes (methods.md, section 4): ratings, both standard errors, intervals.
+//! Ratings of 129 models from 1 670 250 arena votes (`notes/methods.md` 4 of the reference data): ratings, both standard errors, intervals.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Means and standard errors of 441 scorers of published runs, from 223 965 sample scores (methods.md, section 3).
+//! Means and standard errors of 441 scorers of published runs, from 223 965 sample scores (`notes/methods.md` 3 of the reference data).
 
 #![expect(clippy::unwrap_used, reason = "a helper of a test stops where the test would")]
 

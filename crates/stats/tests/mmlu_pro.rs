@@ -1,4 +1,4 @@
-//! Llama-3.1-70B-Instruct against Gemini-1.5-Pro-002 on MMLU-Pro, to the digits printed (methods.md, section 3).
+//! Llama-3.1-70B-Instruct against Gemini-1.5-Pro-002 on MMLU-Pro, to the digits printed (`notes/methods.md` 3 of the reference data).
 
 mod common;
 

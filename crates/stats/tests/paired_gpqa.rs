@@ -1,4 +1,4 @@
-//! Six paired contrasts on GPQA Diamond with repeats (methods.md, section 3): every column of the reference.
+//! Six paired contrasts on GPQA Diamond with repeats (`notes/methods.md` 3 of the reference data): every column of the reference.
 
 #![expect(clippy::unwrap_used, reason = "a helper of a test stops where the test would")]
 

@@ -1,4 +1,4 @@
-//! The worked example of power analysis in Miller, arXiv 2411.00640, section 5 (methods.md, section 3).
+//! The worked example of power analysis in Miller, arXiv 2411.00640, section 5 (`notes/methods.md` 3 of the reference data).
 
 use weighbridge_stats::power::{ContrastVariance, ErrorRates, WithinSample, minimum_detectable_effect, samples_needed};
 

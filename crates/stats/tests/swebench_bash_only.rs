@@ -1,4 +1,4 @@
-//! MiniMax M2 against Claude 4.5 Opus on SWE-bench Verified, to the digits printed (methods.md, section 3).
+//! MiniMax M2 against Claude 4.5 Opus on SWE-bench Verified, to the digits printed (`notes/methods.md` 3 of the reference data).
 
 mod common;
 
