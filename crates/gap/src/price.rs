@@ -81,20 +81,12 @@ pub struct PriceRatio {
 /// The price of a model on a day, with the rows used; `None` where no price is known.
 #[must_use]
 pub fn price_on<'a>(catalog: &'a Catalog, model: &ModelId, day: Date) -> Option<(ModelPrice, Vec<&'a Price>)> {
-    let mut current: BTreeMap<&str, &Price> = BTreeMap::new();
-    for price in catalog.prices_of(model).iter().filter(|p| p.starts.is_none_or(|starts| starts <= day)) {
-        let slot = current.entry(&price.provider).or_insert(price);
-        if price.starts >= slot.starts {
-            *slot = price;
-        }
-    }
+    let current: Vec<&Price> = catalog.prices_at(model, day).collect();
     let lab = catalog.model(model).and_then(|m| catalog.lab_of(m));
     let own = lab.and_then(|lab| {
-        current
-            .values()
-            .find(|p| p.provider == lab.id || lab.aliases.iter().any(|a| a.eq_ignore_ascii_case(&p.provider)))
+        current.iter().find(|p| p.provider == lab.id || lab.aliases.iter().any(|a| a.eq_ignore_ascii_case(&p.provider)))
     });
-    let blends: Vec<f64> = current.values().map(|p| blend(p)).collect();
+    let blends: Vec<f64> = current.iter().map(|p| blend(p)).collect();
     let cheapest = Usd(blends.iter().copied().min_by(f64::total_cmp)?);
     let providers = current.len();
     if let Some(own) = own {
@@ -106,10 +98,9 @@ pub fn price_on<'a>(catalog: &'a Catalog, model: &ModelId, day: Date) -> Option<
             cheapest,
             providers,
         };
-        return Some((price, vec![own]));
+        return Some((price, vec![*own]));
     }
-    let rows: Vec<&Price> = current.into_values().collect();
-    let middle = |f: fn(&Price) -> f64| median(&rows.iter().map(|p| f(p)).collect::<Vec<_>>()).ok().map(Usd);
+    let middle = |f: fn(&Price) -> f64| median(&current.iter().map(|p| f(p)).collect::<Vec<_>>()).ok().map(Usd);
     let price = ModelPrice {
         blended: middle(blend)?,
         input: middle(|p| p.input.0)?,
@@ -118,7 +109,7 @@ pub fn price_on<'a>(catalog: &'a Catalog, model: &ModelId, day: Date) -> Option<
         cheapest,
         providers,
     };
-    Some((price, rows))
+    Some((price, current))
 }
 
 fn blend(price: &Price) -> f64 {

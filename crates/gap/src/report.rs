@@ -128,6 +128,12 @@ pub struct SourceNote {
     pub used: usize,
 }
 
+/// The same difference seen from the other side.
+fn mirrored(estimate: &Estimate) -> Estimate {
+    let (lower, upper) = (estimate.upper.map(|v| -v), estimate.lower.map(|v| -v));
+    Estimate { value: -estimate.value, lower, upper, ..estimate.clone() }
+}
+
 /// Rounded to `digits` decimals, without the sign of a zero.
 #[must_use]
 pub fn rounded(value: f64, digits: usize) -> f64 {
@@ -149,31 +155,22 @@ impl GapReport {
             (Some(low), None) => format!(" (at least {low:.digits$})"),
             _ => String::new(),
         };
-        let first = if report.gap.value > 0.0 {
-            format!(
-                "Open weights trail closed models by {:.1} {}{} as of {}: {} stands at {:.1}, {} at {:.1}.",
-                report.gap.value,
-                report.unit,
-                range(&report.gap, 1),
-                report.as_of,
-                open.name,
-                open.score.value,
-                closed.name,
-                closed.score.value,
-            )
+        let (position, gap) = if report.gap.value > 0.0 {
+            ("trail closed models", report.gap.clone())
         } else {
-            format!(
-                "Open weights are level with closed models or ahead, by {:.1} {}{} as of {}: {} stands at {:.1}, {} at {:.1}.",
-                -report.gap.value,
-                report.unit,
-                range(&report.gap, 1),
-                report.as_of,
-                open.name,
-                open.score.value,
-                closed.name,
-                closed.score.value,
-            )
+            ("are level with closed models or ahead,", mirrored(&report.gap))
         };
+        let first = format!(
+            "Open weights {position} by {:.1} {}{} as of {}: {} stands at {:.1}, {} at {:.1}.",
+            gap.value,
+            report.unit,
+            range(&gap, 1),
+            report.as_of,
+            open.name,
+            open.score.value,
+            closed.name,
+            closed.score.value,
+        );
         let least = if report.lag.censored { "at least " } else { "" };
         let spread = match (report.lag.rule, report.lag.months.lower, report.lag.months.upper) {
             (LagRule::Propagated, ..) => range(&report.lag.months, 1),
