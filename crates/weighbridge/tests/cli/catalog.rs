@@ -32,7 +32,9 @@ fn the_facts_are_sound() {
     let found = home.json(&["catalog", "check"]);
     for finding in found.as_array().expect("a list") {
         assert_eq!(finding["level"], "warning");
-        assert!(finding["line"].as_u64() > Some(0) && finding["file"].as_str().is_some_and(|f| f.ends_with(".csv")));
+        assert!(
+            finding["line"].as_u64() > Some(0) && source().join(finding["file"].as_str().unwrap_or("none")).exists()
+        );
     }
 }
 
@@ -51,7 +53,9 @@ fn a_broken_folder_is_told_where() {
             .collect();
         rows[line - 1][column] = to.to_owned();
         let mut writer = csv::Writer::from_writer(Vec::new());
-        rows.iter().for_each(|row| writer.write_record(row).expect("a row"));
+        for row in &rows {
+            writer.write_record(row).expect("a row");
+        }
         String::from_utf8(writer.into_inner().expect("rows")).expect("text")
     };
     for (file, line, column, to, code, says) in [

@@ -229,3 +229,26 @@ fn an_imported_index_gives_the_answer_of_the_snapshot() {
     }
     assert!((number(&lake, "/gap/value") - number(&snapshot, "/gap/value")).abs() < 0.01);
 }
+
+#[test]
+fn every_benchmark_has_an_answer_or_a_reason() {
+    let home = Home::fresh();
+    let known = home.refusal(&["gap", "--benchmark", "none"], 3);
+    let (_, names) = known.trim_end().split_once("known are ").expect("a list of names");
+    let names: Vec<&str> = names.split(", ").collect();
+    assert!(names.len() > 50, "{} benchmarks", names.len());
+    let mut answered = 0;
+    for name in names {
+        let args = ["gap", "--draws", "20", "--lag-rule", "propagated", "--format", "json", "--benchmark", name];
+        let run = home.run(&args);
+        if run.code == Some(0) {
+            let report: Value = serde_json::from_str(&run.out).expect("JSON");
+            check_estimates(&report);
+            answered += 1;
+        } else {
+            let one_sided = ["no open-weights model", "no closed model"].iter().any(|says| run.err.contains(says));
+            assert!(run.code == Some(3) && one_sided && run.out.is_empty(), "{name}: {}", run.err);
+        }
+    }
+    assert!(answered > 50, "{answered} answers");
+}

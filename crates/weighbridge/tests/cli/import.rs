@@ -104,7 +104,7 @@ fn a_bad_file_among_good_ones_keeps_those_before_it() {
     home.file("bad.csv", format!("{HEADER}b,1,m,open,7,g\n"));
     home.file("z.csv", format!("{HEADER}b,2,m,open,1,g\n"));
     let err = home.refusal(&["import", "a.csv", "bad.csv", "z.csv"], 3);
-    assert!(err.contains("bad.csv (1 before it were imported)"), "{err}");
+    assert!(err.contains("1 were imported before this: bad.csv"), "{err}");
     assert_eq!(home.count("samples"), 1);
 }
 

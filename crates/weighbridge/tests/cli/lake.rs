@@ -148,3 +148,30 @@ fn no_lake_yet_is_told_how_to_make_one() {
     assert!(home.refusal(&["lake", "--lake", "elsewhere"], 3).contains("is not a lake"));
     assert!(home.refusal(&["lake", "--lake", "nowhere"], 3).contains("nowhere"));
 }
+
+#[test]
+fn the_snapshot_can_be_queried_and_changes_no_answer() {
+    let home = Home::with_lake();
+    let args = ["gap", "--draws", "40"];
+    let before = home.json(&args);
+    let told = home.answer(&["lake", "snapshot"]);
+    let counts = [home.count("models"), home.count("prices"), home.count("results")];
+    assert!(counts[0] >= 200 && counts[1] > 100 && counts[2] > 1000, "{counts:?}");
+    for (count, table) in counts.iter().zip(["models", "prices", "results"]) {
+        assert!(told.contains(&format!("{count} {table}")), "{told}");
+    }
+    assert!(home.answer(&["lake", "snapshot"]).contains("already holds"));
+    assert_eq!(counts[0], home.count("models"));
+    let listed = home.json(&["models"]).as_array().map_or(0, Vec::len);
+    assert_eq!(listed as u64, counts[0]);
+    assert_eq!(before, home.json(&args), "the snapshot counts once");
+}
+
+#[test]
+fn a_lake_that_is_named_and_not_there_yet_hinders_nobody() {
+    let home = Home::with_lake();
+    for args in [&["gap", "--draws", "40"][..], &["compare", "glm-5", "gpt-5.5"], &["models", "--lab", "openai"]] {
+        home.answer(args);
+    }
+    assert!(!home.lake().exists());
+}

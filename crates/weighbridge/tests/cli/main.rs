@@ -1,7 +1,7 @@
 //! The program as its users run it: arguments in; exit code, standard output and standard error out.
 //!
-//! One module a command, one test binary for all: each links the whole program's tests once. Every run has a home, a lake
-//! and an environment of its own.
+//! One module a command, and one test binary for all of them, because linking takes long. Every run has a home, a lake and
+//! an environment of its own.
 
 #![expect(
     clippy::expect_used,

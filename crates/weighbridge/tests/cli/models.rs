@@ -21,7 +21,7 @@ fn filters_keep_what_they_name() {
     let text = home.answer(&["models", "--lab", "anthropic"]);
     assert!(text.ends_with(&format!("{} models\n", lab.len())), "{text}");
     let csv = home.answer(&["models", "--format", "csv"]);
-    assert_eq!(csv::Reader::from_reader(csv.as_bytes()).records().filter(Result::is_ok).count(), all.len());
+    assert_eq!(csv::Reader::from_reader(csv.as_bytes()).records().flatten().count(), all.len());
 }
 
 #[test]
