@@ -61,6 +61,15 @@ caveats! {
         100.0 * if_wrong, 100.0 * if_right),
     "Treat the mean as a bound, or run the missing samples.";
 
+    /// Repeats of samples have no score.
+    UnscoredRepeats { /// Model label.
+        model: String, /// Records without a score.
+        unscored: u64, /// Records in all.
+        records: u64 }
+    "unscored-repeats" |model: &String, unscored: &u64, records: &u64| format!(
+        "{unscored} of {records} records of {model} have no score; their samples are averaged over the repeats that have one"),
+    "Check that the repeats left out did not fail because they were hard.";
+
     /// Different models graded the answers.
     GraderMix { /// Graders of the first run.
         graders_a: Vec<String>, /// Graders of the second run.

@@ -38,12 +38,20 @@ pub fn median(draws: &[f64], method: &str) -> Result<Estimate, StatError> {
     with_interval(weighbridge_stats::quantile::median(draws)?, draws, method)
 }
 
-/// The mean of `draws` with their interval.
+/// The mean of `draws` with their interval, which is stretched to the mean where skewed draws leave it outside.
 ///
 /// # Errors
 /// As [`with_interval`].
 pub fn mean(draws: &[f64], method: &str) -> Result<Estimate, StatError> {
-    with_interval(draws.iter().sum::<f64>() / draws.len() as f64, draws, method)
+    Ok(holding_value(with_interval(draws.iter().sum::<f64>() / draws.len() as f64, draws, method)?))
+}
+
+/// The estimate with its interval stretched to hold its value.
+#[must_use]
+pub fn holding_value(mut estimate: Estimate) -> Estimate {
+    estimate.lower = estimate.lower.map(|v| v.min(estimate.value));
+    estimate.upper = estimate.upper.map(|v| v.max(estimate.value));
+    estimate
 }
 
 /// `estimate` with its interval stretched over that of `draws`, which carry one more uncertainty; as it is without draws.

@@ -36,6 +36,16 @@ pub enum GapError {
         /// Models on the board.
         models: usize,
     },
+    /// The date asked for is too far beyond the facts.
+    #[error(
+        "{as_of} is more than a year beyond the facts, which end on {facts}; ask for an earlier day or import newer facts"
+    )]
+    BeyondFacts {
+        /// Date asked for.
+        as_of: String,
+        /// Day on which the facts end.
+        facts: String,
+    },
     /// The window holds no day with models on both sides.
     #[error("the window {from} to {to} has no day on which both sides had a model")]
     EmptyWindow {
@@ -93,6 +103,10 @@ struct Scale<'a> {
 /// # Errors
 /// A side is empty by the day of the question, or the window holds nothing to compare.
 pub fn weigh(catalog: &Catalog, board: &Board, question: &Question) -> Result<GapReport, GapError> {
+    if question.as_of > question.facts_end.saturating_add(Duration::days(FARTHEST_DAYS)) {
+        let (as_of, facts) = (format_date(question.as_of), format_date(question.facts_end));
+        return Err(GapError::BeyondFacts { as_of, facts });
+    }
     let scale = Scale::new(board, question)?;
     let today = scale.today();
     let gap_draws: Vec<f64> = scale.draws().map(|(o, c)| on(c, today) - on(o, today)).collect();
@@ -349,6 +363,8 @@ impl<'a> Scale<'a> {
 
 /// Below this many scores a model's place on the index is called out. The median model has eight.
 const FEW_BENCHMARKS: usize = 8;
+/// Days beyond the facts for which the question is still answered, with a caveat.
+const FARTHEST_DAYS: i64 = 366;
 /// Below this many draws the ends of a 90 % interval rest on fewer than ten draws each.
 const FEW_DRAWS: usize = 200;
 /// Lag rules further apart than this many months are called out.

@@ -15,14 +15,14 @@ use crate::schema::SCHEMA_VERSION;
 #[derive(Debug, Error)]
 pub enum LakeError {
     /// The operating system refused.
-    #[error("{}", describe_io(doing, path, source))]
+    #[error("{}", describe_io(doing, path, cause))]
     Io {
         /// What was tried, for example `read`.
         doing: &'static str,
         /// On which file or folder.
         path: PathBuf,
-        /// What the system said.
-        source: io::Error,
+        /// What the system said; part of the message, so not a source of its own.
+        cause: io::Error,
     },
     /// The folder has no `lake.json`.
     #[error("{} is not a lake: it has no lake.json; give the folder of a lake, or import a file to make one", .0.display())]
@@ -153,7 +153,7 @@ pub enum LakeError {
 
 impl LakeError {
     pub(crate) fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
-        move |source| Self::Io { doing, path: path.to_owned(), source }
+        move |cause| Self::Io { doing, path: path.to_owned(), cause }
     }
 
     pub(crate) fn input(path: &Path, reason: impl Into<String>) -> Self {

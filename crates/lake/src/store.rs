@@ -106,7 +106,7 @@ impl LakeLocation {
 
     fn store_error(&self, doing: &'static str, path: &str, error: object_store::Error) -> LakeError {
         let source = io_cause(&error).unwrap_or_else(|| std::io::Error::from(error));
-        LakeError::Io { doing, path: self.on_disk(path), source }
+        LakeError::Io { doing, path: self.on_disk(path), cause: source }
     }
 }
 

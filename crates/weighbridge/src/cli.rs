@@ -1,5 +1,6 @@
 //! The command line: what can be asked, and how `--help` explains it.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -16,7 +17,7 @@ use weighbridge_gap::lag::LagRule;
 pub struct Cli {
     /// Folder of the lake, where imports go [default: the user's data directory].
     #[arg(long, global = true, value_name = "FOLDER", env = "WEIGHBRIDGE_LAKE", hide_env_values = true)]
-    pub lake: Option<PathBuf>,
+    pub lake: Option<OsString>,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
@@ -80,8 +81,8 @@ pub struct GapArgs {
     pub as_of: Option<time::Date>,
     /// Days that lag and mean gap are averaged over: FROM..TO, or a length such as 180d, 6m or 1y before --as-of
     /// [default: from 1 January of the year, at least 180 days].
-    #[arg(long, value_name = "WINDOW")]
-    pub window: Option<String>,
+    #[arg(long, value_name = "WINDOW", value_parser = parse_window)]
+    pub window: Option<Window>,
     /// How the lag is defined; give several to compare them, the first is the headline [default: all].
     #[arg(long, value_name = "RULE", value_delimiter = ',', value_parser = parse_rule)]
     pub lag_rule: Vec<LagRule>,
@@ -212,10 +213,58 @@ pub enum CatalogCommand {
     },
 }
 
+/// A window as it is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Window {
+    /// First and last day.
+    Days(time::Date, time::Date),
+    /// So many days up to the day of the question.
+    Before(u32),
+}
+
+fn parse_window(text: &str) -> Result<Window, String> {
+    let expected = "expected FROM..TO such as 2026-01-01..2026-08-11, or a length such as 180d, 6m or 1y";
+    if let Some((from, to)) = text.split_once("..") {
+        let day = |t: &str| weighbridge_core::parse_date(t).map_err(|_| format!("'{t}' is not a day; {expected}"));
+        let (from, to) = (day(from)?, day(to)?);
+        return if from <= to { Ok(Window::Days(from, to)) } else { Err("it ends before it begins".into()) };
+    }
+    let unit = text.chars().last();
+    let count = unit.and_then(|c| text.strip_suffix(c)).and_then(|n| n.parse::<u16>().ok());
+    let days = match (count, unit) {
+        (Some(n), Some('d')) => f64::from(n),
+        (Some(n), Some('m')) => f64::from(n) * weighbridge_core::DAYS_PER_MONTH,
+        (Some(n), Some('y')) => f64::from(n) * 12.0 * weighbridge_core::DAYS_PER_MONTH,
+        _ => return Err(expected.into()),
+    };
+    Ok(Window::Before(days.round() as u32))
+}
+
 fn parse_date(text: &str) -> Result<time::Date, String> {
     weighbridge_core::parse_date(text).map_err(|_| "expected a day such as 2026-08-11".to_owned())
 }
 
 fn parse_rule(text: &str) -> Result<LagRule, String> {
     text.parse()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn windows_are_read() {
+        let day = |text| weighbridge_core::parse_date(text).unwrap();
+        for (text, expect) in [
+            ("2026-01-01..2026-05-28", Window::Days(day("2026-01-01"), day("2026-05-28"))),
+            ("10d", Window::Before(10)),
+            ("6m", Window::Before(183)),
+            ("1y", Window::Before(365)),
+        ] {
+            assert_eq!(parse_window(text), Ok(expect), "{text}");
+        }
+        for text in ["", "6", "m", "six", "2026..2027", "2026-05-28..2026-01-01", "-5d", "é"] {
+            assert!(parse_window(text).is_err(), "{text}");
+        }
+    }
 }

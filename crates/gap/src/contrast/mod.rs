@@ -348,6 +348,7 @@ fn caveats(
     }
     for (facts, tally) in [(facts_a, a), (facts_b, b)] {
         caveats.extend(tally.missing(facts));
+        caveats.extend(tally.unscored_repeats(facts));
         if tally.constant_length() && tally.samples >= CONSTANT_SAMPLES {
             caveats.push(Caveat::JudgeAttack { model: facts.model.clone(), n: tally.samples });
         }

@@ -181,6 +181,13 @@ impl Tally {
         (self.without_cost == 0 && self.samples > 0).then_some(self.cost_usd)
     }
 
+    /// Records without a score among samples that have one in another epoch.
+    pub(super) fn unscored_repeats(&self, facts: &RunFacts) -> Option<Caveat> {
+        let repeated = self.states.total() > self.samples;
+        let (unscored, records) = (self.states.unscored(), self.states.total());
+        (repeated && unscored > 0).then(|| Caveat::UnscoredRepeats { model: facts.model.clone(), unscored, records })
+    }
+
     /// Samples of the dataset that have no score, with what the mean would be at worst and at best.
     pub(super) fn missing(&self, facts: &RunFacts) -> Option<Caveat> {
         let expected = facts.dataset_size.map_or(self.samples, |size| u64::from(size).max(self.samples));

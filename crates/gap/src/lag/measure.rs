@@ -10,7 +10,7 @@ use super::thresholds::{percent_thresholds, thresholds};
 use super::{Lag, LagRule};
 use crate::board::{Board, Unit};
 use crate::frontier::{Frontier, Side};
-use crate::summary::{LEVEL, median, widen, without_interval};
+use crate::summary::{LEVEL, holding_value, median, widen, without_interval};
 
 /// A closed model counts as better by rule `since` when more than this share of the draws puts it above.
 pub const CONFIDENCE: f64 = 0.95;
@@ -154,5 +154,5 @@ fn spread(rule: LagRule, months: &[f64], censored: usize, method: &str) -> Resul
         n: months.len() as u64,
     };
     let censored_share = censored as f64 / months.n as f64;
-    Ok(Some(Lag { rule, months, censored: censored > 0, censored_share }))
+    Ok(Some(Lag { rule, months: holding_value(months), censored: censored > 0, censored_share }))
 }

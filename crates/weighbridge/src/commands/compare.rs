@@ -16,7 +16,7 @@ use crate::Answer;
 use crate::cli::{CompareArgs, Format};
 use crate::facts;
 use crate::render::table::Rows;
-use crate::render::{Screen, capital, interval, json, p_value};
+use crate::render::{Screen, interval, json, p_value};
 
 /// A run with samples, from the snapshot or the lake.
 struct Candidate {
@@ -140,7 +140,7 @@ fn runs_of<'a>(catalog: &Catalog, all: &'a [Candidate], name: &str) -> anyhow::R
     }
     let id = match catalog.resolve(name) {
         Resolution::Unmatched { nearest } => {
-            let nearest: Vec<String> = near_labels(all, name).into_iter().chain(nearest).take(NEAREST).collect();
+            let nearest: Vec<String> = nearest.into_iter().chain(near_labels(all, name)).take(2 * NEAREST).collect();
             return Err(facts::unknown_model(name, &nearest));
         }
         _ => facts::resolve(catalog, name)?,
@@ -203,6 +203,9 @@ fn one(
     };
     let (i, j) = (pick(name_a, runs_a, &on_a, runs_b, &on_b), pick(name_b, runs_b, &on_b, runs_a, &on_a));
     let (a, b) = (runs_a[i], runs_b[j]);
+    if std::ptr::eq(a, b) {
+        bail!("'{name_a}' and '{name_b}' are the same run on '{benchmark}', so there is nothing to compare");
+    }
     let mut stream_a = open(catalog, lake, a)?;
     let mut stream_b = open(catalog, lake, b)?;
     let mut result = contrast(&a.benchmark, (a.facts.clone(), &mut *stream_a), (b.facts.clone(), &mut *stream_b))?;
@@ -320,7 +323,7 @@ fn text(c: &Contrast, screen: &Screen) -> anyhow::Result<String> {
     if !c.caveats.is_empty() {
         out.push_str("\nCaveats\n");
         for caveat in &c.caveats {
-            out.push_str(&screen.wrap(&format!("- {}. {}", capital(&caveat.message()), caveat.advice()), 0));
+            out.push_str(&screen.wrap(&format!("- {}. {}", caveat.message(), caveat.advice()), 0));
         }
     }
     Ok(out)

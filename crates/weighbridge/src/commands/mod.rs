@@ -8,6 +8,8 @@ mod lake;
 mod models;
 mod rank;
 
+use std::path::Path;
+
 use clap::CommandFactory;
 
 use crate::Answer;
@@ -19,7 +21,8 @@ use crate::render::Screen;
 /// # Errors
 /// The input, the lake or the facts are wrong: the message says which and what to do.
 pub fn run(cli: Cli, screen: Screen) -> anyhow::Result<Answer> {
-    let lake = cli.lake.as_deref();
+    // An empty variable is as good as none.
+    let lake = cli.lake.as_deref().filter(|folder| !folder.is_empty()).map(Path::new);
     match cli.command {
         Command::Gap(args) => gap::run(&args, lake, screen),
         Command::Models(args) => models::run(&args, screen),

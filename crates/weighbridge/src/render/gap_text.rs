@@ -7,7 +7,7 @@ use weighbridge_gap::concentration::Concentration;
 use weighbridge_gap::report::{FrontierReport, GapReport, Leader};
 
 use super::table::Rows;
-use super::{Screen, capital, interval, with_interval};
+use super::{Screen, interval, with_interval};
 use crate::chart::frontier;
 use crate::cli::Format;
 
@@ -40,7 +40,7 @@ pub fn render(report: &GapReport, screen: &Screen) -> anyhow::Result<String> {
     out.push_str(&frontier::draw(report, screen));
     section(&mut out, screen, "Caveats");
     for caveat in &report.caveats {
-        out.push_str(&screen.wrap(&format!("- {}. {}", capital(&caveat.message()), caveat.advice()), 0));
+        out.push_str(&screen.wrap(&format!("- {}. {}", caveat.message(), caveat.advice()), 0));
     }
     section(&mut out, screen, "Sources");
     out.push_str(&screen.wrap(&sources(report), 0));

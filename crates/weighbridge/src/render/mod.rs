@@ -108,9 +108,3 @@ pub fn json(value: &impl Serialize) -> anyhow::Result<String> {
 pub fn p_value(p: f64) -> String {
     if p < 1e-3 { format!("{p:.3e}") } else { format!("{p:.4}") }
 }
-
-/// The text with its first letter as a capital.
-pub fn capital(text: &str) -> String {
-    let mut chars = text.chars();
-    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
-}

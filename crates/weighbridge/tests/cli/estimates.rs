@@ -34,12 +34,6 @@ fn check(estimate: &Value, path: &str) {
         other => Some(other.as_f64().unwrap_or_else(|| panic!("{path}: {key} is {other}"))),
     };
     let (lower, upper) = (side("lower"), side("upper"));
-    // How long someone held a frontier is a mean over draws, so that the shares of all holders sum to one, beside
-    // quantiles of the draws: held in a few draws only, the mean lies outside of them.
-    if path.ends_with("/share") || path.ends_with("/herfindahl") {
-        assert!((0.0..=1.0).contains(&value) && lower <= upper, "{path}: {estimate}");
-        return;
-    }
     assert!(lower.is_none_or(|lower| lower <= value), "{path}: {estimate}");
     assert!(upper.is_none_or(|upper| value <= upper), "{path}: {estimate}");
     assert!(estimate["level"].as_f64().is_some_and(|level| 0.0 < level && level < 1.0), "{path}: {estimate}");
