@@ -48,11 +48,17 @@ def run(*command, cwd=ROOT, **variables):
         return Run(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, out.read())
 
 
+KEPT = tempfile.TemporaryDirectory()
+
+
 def built(*command):
-    """Builds with cargo and returns the path of the executable."""
+    """Builds with cargo and returns the path of a copy of the executable.
+
+    A copy, because another build in the same target directory would change what is measured halfway through.
+    """
     lines = run("cargo", *command, "--message-format=json").out.splitlines()
     executables = [json.loads(line).get("executable") for line in lines]
-    return [path for path in executables if path][-1]
+    return shutil.copy2([path for path in executables if path][-1], KEPT.name)
 
 
 def peer(script, *arguments):
