@@ -15,6 +15,7 @@ use weighbridge_lake::Lake;
 use crate::Answer;
 use crate::cli::{CompareArgs, Format};
 use crate::facts;
+use crate::render::progress::Spinner;
 use crate::render::table::Rows;
 use crate::render::{Screen, interval, json, p_value};
 
@@ -39,10 +40,12 @@ pub fn run(args: &CompareArgs, lake: Option<&Path>, screen: Screen) -> anyhow::R
     let all = candidates(&catalog, lake.as_ref())?;
     let a = runs_of(&catalog, &all, &args.a)?;
     let b = runs_of(&catalog, &all, &args.b)?;
+    let spinner = Spinner::new(format!("comparing {} with {}", args.a, args.b), screen);
     let contrasts = match &args.benchmark {
         Some(name) => vec![one(&catalog, lake.as_ref(), (&args.a, &a), (&args.b, &b), name)?],
         None => every(&catalog, lake.as_ref(), (&args.a, &a), (&args.b, &b))?,
     };
+    drop(spinner);
     let text = match args.format {
         // One benchmark asked for gives one object; otherwise a list.
         Format::Json if args.benchmark.is_some() => json(&contrasts[0])?,

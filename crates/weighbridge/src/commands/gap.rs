@@ -1,11 +1,8 @@
 //! `weighbridge gap`: how far open weights are behind closed models.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration as WallTime;
 
 use anyhow::bail;
-use indicatif::{ProgressBar, ProgressStyle};
 use time::{Date, Duration};
 use weighbridge_catalog::Catalog;
 use weighbridge_core::format_date;
@@ -15,6 +12,7 @@ use weighbridge_gap::weigh::{Question, default_window, weigh};
 use crate::Answer;
 use crate::cli::{Format, From, GapArgs, Window};
 use crate::facts;
+use crate::render::progress::Bar;
 use crate::render::{Screen, gap_csv, gap_markdown, gap_text, json};
 
 /// Runs the command.
@@ -28,7 +26,7 @@ pub fn run(args: &GapArgs, lake: Option<&Path>, screen: Screen) -> anyhow::Resul
     let dated = if let Some(name) = &args.benchmark {
         facts::benchmark_board(&catalog, lake.as_ref(), name, args.from, draws)?
     } else {
-        let progress = Progress::new(args.draws.into(), screen);
+        let progress = Bar::new("bootstrap draws", args.draws.into(), screen);
         facts::index_board(&catalog, lake.as_ref(), args.from, draws, &|| progress.tick())?
     };
     let as_of = args.as_of.unwrap_or(dated.facts_end);
@@ -62,39 +60,5 @@ fn days_of(window: Window, as_of: Date) -> anyhow::Result<(Date, Date)> {
             bail!("the window ends on {}, after the day of the question, {}", format_date(to), format_date(as_of))
         }
         Window::Days(from, to) => Ok((from, to)),
-    }
-}
-
-/// A progress bar that shows itself only when the work takes longer than a second.
-struct Progress {
-    bar: Option<ProgressBar>,
-    done: AtomicU64,
-}
-
-impl Progress {
-    fn new(draws: u64, screen: Screen) -> Self {
-        let bar = screen.progress.then(|| {
-            let bar = ProgressBar::new(draws);
-            let style = ProgressStyle::with_template("{msg} [{bar:30}] {pos}/{len}, {eta} left");
-            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-            bar.set_message("bootstrap draws");
-            bar
-        });
-        Self { bar, done: AtomicU64::new(0) }
-    }
-
-    fn tick(&self) {
-        let done = self.done.fetch_add(1, Ordering::Relaxed) + 1;
-        if let Some(bar) = self.bar.as_ref().filter(|bar| bar.elapsed() > WallTime::from_secs(1)) {
-            bar.set_position(done);
-        }
-    }
-}
-
-impl Drop for Progress {
-    fn drop(&mut self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
-        }
     }
 }

@@ -10,6 +10,7 @@ use weighbridge_lake::{ImportReport, Lake};
 use crate::Answer;
 use crate::cli::{Format, ImportArgs};
 use crate::facts;
+use crate::render::progress::Spinner;
 use crate::render::table::Rows;
 use crate::render::{Screen, json};
 
@@ -34,7 +35,10 @@ pub fn run(args: &ImportArgs, lake: Option<&Path>, screen: Screen) -> anyhow::Re
     let mut lake = Lake::open_or_create(&folder)?;
     let mut done = Vec::new();
     for file in &args.files {
-        let report = match lake.import(file) {
+        let spinner = Spinner::new(format!("importing {}", file.display()), screen);
+        let imported = lake.import(file);
+        drop(spinner);
+        let report = match imported {
             Err(error) if done.is_empty() => return Err(error.into()),
             Err(error) => {
                 return Err(anyhow::Error::new(error).context(format!("{} were imported before this", done.len())));

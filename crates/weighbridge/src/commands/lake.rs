@@ -11,6 +11,7 @@ use weighbridge_lake::{Lake, SqlResult, write_facts};
 use crate::Answer;
 use crate::cli::{Format, LakeCommand};
 use crate::facts;
+use crate::render::progress::Spinner;
 use crate::render::table::Rows;
 use crate::render::{Screen, json};
 
@@ -24,7 +25,9 @@ pub fn run(command: Option<LakeCommand>, lake: Option<&Path>, screen: Screen) ->
         LakeCommand::Snapshot => snapshot(lake),
         LakeCommand::Info { format } => info(&open(lake)?, format, screen),
         LakeCommand::Sql { query, format } => {
+            let spinner = Spinner::new("running the query".into(), screen);
             let result = open(lake)?.sql(&query)?;
+            drop(spinner);
             Ok(Answer::plain(render(&result, format, screen)?))
         }
     }

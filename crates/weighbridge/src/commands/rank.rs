@@ -12,6 +12,7 @@ use weighbridge_stats::bradley_terry::{BradleyTerry, BradleyTerryError, Pairing}
 use crate::Answer;
 use crate::cli::{Format, RankArgs};
 use crate::facts;
+use crate::render::progress::Spinner;
 use crate::render::table::Rows;
 use crate::render::{Screen, json};
 
@@ -37,8 +38,10 @@ pub fn run(args: &RankArgs, lake: Option<&Path>, screen: Screen) -> anyhow::Resu
     if !(args.level > 0.0 && args.level < 100.0) {
         bail!("--level {} is not a coverage in percent, expected a number such as 95", args.level);
     }
+    let spinner = Spinner::new("rating models".into(), screen);
     let votes = votes(&args.votes, lake)?;
     let rated = rate(&votes, args.level / 100.0).with_context(|| format!("votes of {}", args.votes.display()))?;
+    drop(spinner);
     if args.format == Format::Json {
         return Ok(Answer::plain(json(&rated)?));
     }
