@@ -12,6 +12,10 @@ use weighbridge_stats::linear::Cholesky;
 const FIT_TOLERANCE: f64 = 1e-11;
 /// A bootstrap draw stops sooner: what is left moves a score by 0.001 points on average, against intervals of several.
 pub(super) const DRAW_TOLERANCE: f64 = 1e-6;
+/// Gains shrink fast when one is at most this share of the one before.
+const FAST: f64 = 0.1;
+/// Where they shrink slowly the tolerance is this much smaller.
+const SLOW_TOLERANCE: f64 = 1e-2;
 /// Gauss-Newton steps, whose matrix is never indefinite, lead until one gains less than this share of the objective;
 /// from there full Newton steps converge in a handful.
 const NEWTON_GAIN: f64 = 1e-3;
@@ -85,6 +89,7 @@ pub(super) fn solve_in(
     let mut converged = false;
     let mut steps = 0;
     let mut moved = true;
+    let mut last_gain = f64::INFINITY;
     while steps < MAX_STEPS && damping <= MAX_DAMPING {
         steps += 1;
         if moved {
@@ -108,10 +113,14 @@ pub(super) fn solve_in(
         } else {
             damping *= 8.0;
         }
-        if gain.abs() <= tolerance * cost {
+        // A small gain ends the search where gains shrink fast; where they shrink slowly much may still lie ahead.
+        let fast = gain.abs() <= FAST * last_gain;
+        let enough = if fast { tolerance } else { tolerance * SLOW_TOLERANCE };
+        if gain.abs() <= enough * cost {
             converged = true;
             break;
         }
+        last_gain = gain.abs();
     }
     Fit { parameters: at, cost, steps, converged }
 }
