@@ -96,7 +96,7 @@ pub(super) fn solve_in(
             system.assemble(problem, &at, curvature);
         }
         let Some(trial) = system.step(problem, &at, damping) else {
-            damping *= 8.0;
+            damping *= 4.0;
             moved = false;
             continue;
         };
@@ -106,12 +106,12 @@ pub(super) fn solve_in(
         if moved {
             at = trial;
             cost = trial_cost;
-            damping = (damping * 0.1).max(1e-12);
+            damping = (damping * 0.3).max(1e-12);
             if gain < NEWTON_GAIN * cost {
                 curvature = Curvature::Newton;
             }
         } else {
-            damping *= 8.0;
+            damping *= 4.0;
         }
         // A small gain ends the search where gains shrink fast; where they shrink slowly much may still lie ahead.
         let fast = gain.abs() <= FAST * last_gain;
