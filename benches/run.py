@@ -155,7 +155,7 @@ def votes(args):
 
 def cold(args):
     """The whole process of `gap` in the profile of the README's command."""
-    binary = built("build", "-p", "weighbridge")
+    binary = built("build", "--workspace", "--bin", "weighbridge")
     commands = {
         "gap, 500 fresh draws": ["gap", "--from", "snapshot"],
         "gap --format json, 500 fresh draws": ["gap", "--from", "snapshot", "--format", "json"],
@@ -182,8 +182,8 @@ BYTES_A_ROW = 40
 
 def contrast(args):
     """Paired contrasts of two models in lakes of growing size, beside a plain scan of the same columns."""
-    binary = built("build", "-p", "weighbridge")
-    make = built("build", "-p", "weighbridge-lake", "--example", "synthetic_lake")
+    binary = built("build", "--workspace", "--bin", "weighbridge")
+    make = built("build", "--workspace", "--example", "synthetic_lake")
     for rows in args.rows:
         with tempfile.TemporaryDirectory(dir=args.folder) as folder:
             free = shutil.disk_usage(folder).free

@@ -10,7 +10,7 @@ use weighbridge_stats::linear::Cholesky;
 
 /// A fit stops when a step changes the objective by less than this share of it.
 const FIT_TOLERANCE: f64 = 1e-11;
-/// A bootstrap draw stops sooner: what is left moves a score by 0.001 points on average, against intervals of several.
+/// A bootstrap draw stops sooner: what is left moves 99 % of scores by less than 0.002 points (`benches`), against intervals of several.
 pub(super) const DRAW_TOLERANCE: f64 = 1e-6;
 /// Gains shrink fast when one is at most this share of the one before.
 const FAST: f64 = 0.1;
