@@ -1,0 +1,9 @@
+//! Reading checkpoints: the corpus of good and bad files, folders, mutations, and the numbers of every stored form.
+
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "the lints leave tests alone, but not the functions that tests share; a test ends where one of these fails"
+)]
+
+mod dequant;
