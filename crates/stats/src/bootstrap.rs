@@ -8,6 +8,7 @@
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
 use rand_xoshiro::{SplitMix64, Xoshiro256PlusPlus};
 
+use crate::distribution::inverse_normal;
 use crate::quantile::quantiles;
 use crate::{Interval, StatError};
 
@@ -38,6 +39,15 @@ impl Resampler {
             }
         }
         (product >> 64) as usize
+    }
+
+    /// A standard normal number, by inversion of a uniform one on 2^53 equal cells.
+    pub fn normal(&mut self) -> f64 {
+        const CELLS: usize = 1 << 53;
+        /// The largest number below 1, which the middle of the last cell would be rounded up to.
+        const BELOW_ONE: f64 = 1.0 - f64::EPSILON / 2.0;
+        // The middle of the first cell is above 0, so that the inverse is finite on all of them.
+        inverse_normal(((self.row(CELLS) as f64 + 0.5) / CELLS as f64).min(BELOW_ONE))
     }
 
     /// Writes into `counts` how often each of its rows is drawn in as many draws as it has rows.
@@ -105,6 +115,20 @@ mod tests {
         assert_eq!(counts[1..8].iter().sum::<f64>(), 7.0);
         assert_eq!(counts[8..11].iter().sum::<f64>(), 3.0);
         assert_eq!(counts[11], 0.0);
+    }
+
+    #[test]
+    fn normal_numbers_have_the_moments_and_the_tails_of_the_normal_distribution() {
+        let mut random = Resampler::new(3, 0);
+        let drawn: Vec<f64> = (0..100_000).map(|_| random.normal()).collect();
+        let moment = |power: i32| drawn.iter().map(|x| x.powi(power)).sum::<f64>() / 1e5;
+        // Standard errors of the four: 0.0032, 0.0045, 0.012 and 0.031.
+        for (power, expect, within) in [(1, 0.0, 0.013), (2, 1.0, 0.018), (3, 0.0, 0.05), (4, 3.0, 0.13)] {
+            assert!((moment(power) - expect).abs() < within, "moment {power}: {}", moment(power));
+        }
+        for end in [0.5 / 2f64.powi(53), 1.0 - f64::EPSILON / 2.0] {
+            assert!((8.0..9.0).contains(&inverse_normal(end).abs()), "the ends of the cells are finite");
+        }
     }
 
     #[test]

@@ -16,7 +16,12 @@ use crate::StatError;
 /// `p` is not strictly between 0 and 1.
 pub fn normal_quantile(p: f64) -> Result<f64, StatError> {
     StatError::unless_inside_unit("the probability", p)?;
-    Ok(Normal::standard().inverse_cdf(p))
+    Ok(inverse_normal(p))
+}
+
+/// The normal quantile of a `p` that is known to lie between 0 and 1; infinite at these two.
+pub(crate) fn inverse_normal(p: f64) -> f64 {
+    Normal::standard().inverse_cdf(p)
 }
 
 /// Half-width, in standard errors, of a two-sided normal interval: 1.96 for `level` 0.95.
