@@ -7,7 +7,6 @@ use time::Date;
 use weighbridge_catalog::{Catalog, Model};
 use weighbridge_core::{Access, ModelId, ReleaseDate, WeightsTerms};
 use weighbridge_stats::bootstrap::Resampler;
-use weighbridge_stats::distribution::normal_quantile;
 
 use crate::frontier::{Entrant, Side};
 use crate::index::{Anchors, Draws, Index, IndexError};
@@ -93,6 +92,9 @@ pub struct ScoreRow<'a> {
 /// Tells who stands behind the `model` of a [`ScoreRow`].
 pub type Roster<'a> = dyn Fn(&str) -> Contestant + 'a;
 
+/// Gives so many draws of an index under a seed: what [`Index::draw`] makes, or the same from where it was kept.
+pub type DrawSource<'a> = dyn Fn(&Index, usize, u64) -> Draws + 'a;
+
 impl Contestant {
     /// A model of the catalog, with the number of scores still to be counted.
     #[must_use]
@@ -156,7 +158,7 @@ pub struct Board {
 }
 
 impl Board {
-    /// The capability index over `rows`.
+    /// The capability index over `rows`, with as many draws as asked for, under a seed, from `source`.
     ///
     /// # Errors
     /// The scores make no index.
@@ -164,16 +166,15 @@ impl Board {
         rows: &[ScoreRow<'_>],
         anchors: &Anchors<'_>,
         roster: &Roster<'_>,
-        draws: usize,
-        seed: u64,
-        tick: &(dyn Fn() + Sync),
+        (draws, seed): (usize, u64),
+        source: &DrawSource<'_>,
     ) -> Result<Self, BoardError> {
         let index = Index::fit(rows.iter().map(|r| (r.model, r.benchmark, r.value)), anchors)?;
         let scores_of = |m: usize| index.problem.starts[m + 1] - index.problem.starts[m];
         let contestants = (0..index.problem.models.len())
             .map(|m| Contestant { scores: scores_of(m), ..roster(&index.problem.models[m]) })
             .collect();
-        let draws = index.draw(draws, seed, tick);
+        let draws = source(&index, draws, seed);
         let method = format!("bootstrap of the index, {} draws, scores resampled within each model", draws.len());
         Ok(Self {
             title: "capability index".into(),
@@ -227,7 +228,7 @@ impl Board {
         let mut noisy = Vec::with_capacity(draws * scores.len());
         for k in 0..draws {
             let mut random = Resampler::new(seed, k as u64);
-            noisy.extend(scores.iter().zip(&errors).map(|(s, e)| s + e * standard_normal(&mut random)));
+            noisy.extend(scores.iter().zip(&errors).map(|(s, e)| s + e * random.normal()));
         }
         let draws = Draws::from_rows(scores.len(), noisy, 0);
         let method = format!("{} draws of binomial noise on each published score", draws.len());
@@ -289,11 +290,4 @@ fn count_sources(rows: &[ScoreRow<'_>]) -> BTreeMap<String, usize> {
         *sources.entry(row.source.to_owned()).or_insert(0) += 1;
     }
     sources
-}
-
-/// A standard normal number by inversion of a uniform one on 2^53 equal cells.
-fn standard_normal(random: &mut Resampler) -> f64 {
-    const CELLS: usize = 1 << 53;
-    let uniform = (random.row(CELLS) as f64 + 0.5) / CELLS as f64;
-    normal_quantile(uniform).unwrap_or(0.0)
 }

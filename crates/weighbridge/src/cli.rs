@@ -98,6 +98,9 @@ pub struct GapArgs {
     /// Where the scores come from.
     #[arg(long, value_enum, default_value_t = From::Newest)]
     pub from: From,
+    /// Make the draws of the index afresh and keep none; otherwise they are kept in the user's cache directory.
+    #[arg(long)]
+    pub no_cache: bool,
     /// Form of the output.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub format: Format,
@@ -114,7 +117,7 @@ pub struct ModelsArgs {
     /// Only models of this lab.
     #[arg(long)]
     pub lab: Option<String>,
-    /// Only models whose license contains this text.
+    /// Only models whose license or terms contain this text.
     #[arg(long)]
     pub license: Option<String>,
     /// Form of the output.

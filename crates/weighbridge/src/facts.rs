@@ -7,7 +7,7 @@ use anyhow::{Context, anyhow, bail};
 use time::Date;
 use weighbridge_catalog::{Catalog, Resolution};
 use weighbridge_core::{Access, BenchmarkId, DatePrecision, ModelId, ReleaseDate, parse_date};
-use weighbridge_gap::board::{Board, CATALOG_ANCHORS, Contestant, ScoreRow};
+use weighbridge_gap::board::{Board, CATALOG_ANCHORS, Contestant, DrawSource, ScoreRow};
 use weighbridge_lake::schema::{ModelRow, PriceRow, ResultRow, Table};
 use weighbridge_lake::{Facts, Lake};
 
@@ -123,7 +123,7 @@ pub struct Dated {
     pub facts_end: Date,
 }
 
-/// The index from the snapshot or the newest index folder in the lake.
+/// The index from the snapshot or the newest index folder in the lake, with so many draws under a seed from `source`.
 ///
 /// # Errors
 /// The lake is asked for and has no index, or the scores make none.
@@ -131,8 +131,8 @@ pub fn index_board(
     catalog: &Catalog,
     lake: Option<&Lake>,
     from: From,
-    (draws, seed): (usize, u64),
-    tick: &(dyn Fn() + Sync),
+    draws: (usize, u64),
+    source: &DrawSource<'_>,
 ) -> anyhow::Result<Dated> {
     let newest = lake.and_then(newest_index);
     let from_lake = match (from, &newest) {
@@ -144,13 +144,13 @@ pub fn index_board(
     if let (Some((dataset, date)), Some(lake)) = (from_lake, lake) {
         let rows = lake.results(dataset)?;
         let models = lake.models(dataset)?;
-        let board = lake_index(catalog, &rows, &models, dataset, (draws, seed), tick)
+        let board = lake_index(catalog, &rows, &models, dataset, draws, source)
             .with_context(|| format!("index '{dataset}' of the lake"))?;
         return Ok(Dated { board, facts_end: *date });
     }
     let dataset = catalog.index_dataset();
     let rows: Vec<_> = catalog.scores(&dataset).map(score_row).collect();
-    let board = Board::of_index(&rows, &CATALOG_ANCHORS, &|id| catalog_contestant(catalog, id), draws, seed, tick)?;
+    let board = Board::of_index(&rows, &CATALOG_ANCHORS, &|id| catalog_contestant(catalog, id), draws, source)?;
     Ok(Dated { board, facts_end: catalog.index_snapshot_date() })
 }
 
@@ -257,8 +257,8 @@ fn lake_index(
     rows: &[ResultRow],
     models: &[ModelRow],
     dataset: &str,
-    (draws, seed): (usize, u64),
-    tick: &(dyn Fn() + Sync),
+    draws: (usize, u64),
+    source: &DrawSource<'_>,
 ) -> anyhow::Result<Board> {
     let keys: Vec<(String, String)> =
         rows.iter().map(|r| (model_key(catalog, &r.model), benchmark_key(catalog, &r.benchmark))).collect();
@@ -278,7 +278,7 @@ fn lake_index(
         Some(model) => Contestant::of(catalog, model),
         None => described.get(key).map_or_else(|| Contestant::unknown(key), |row| imported_contestant(key, row)),
     };
-    Ok(Board::of_index(&scores, &CATALOG_ANCHORS, &roster, draws, seed, tick)?)
+    Ok(Board::of_index(&scores, &CATALOG_ANCHORS, &roster, draws, source)?)
 }
 
 /// A model that only the import describes.

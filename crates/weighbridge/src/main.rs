@@ -3,6 +3,7 @@
 mod chart;
 mod cli;
 mod commands;
+mod draws_cache;
 mod facts;
 mod render;
 

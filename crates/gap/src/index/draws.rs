@@ -31,6 +31,12 @@ impl Draws {
         Self { models, scores, failed }
     }
 
+    /// Number of models.
+    #[must_use]
+    pub fn models(&self) -> usize {
+        self.models
+    }
+
     /// Number of usable draws.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -77,6 +77,12 @@ impl Index {
         draw(&self.problem, &self.fit, self.anchors, count, seed, tick)
     }
 
+    /// Positions of the two models that fix the scale, the low one first.
+    #[must_use]
+    pub fn anchors(&self) -> [usize; 2] {
+        self.anchors
+    }
+
     /// Difficulty of each benchmark, in index points (Epoch AI's EDI).
     #[must_use]
     pub fn difficulties(&self) -> Vec<f64> {

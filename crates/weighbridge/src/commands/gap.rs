@@ -6,11 +6,13 @@ use anyhow::bail;
 use time::{Date, Duration};
 use weighbridge_catalog::Catalog;
 use weighbridge_core::format_date;
+use weighbridge_gap::index::Index;
 use weighbridge_gap::lag::LagRule;
 use weighbridge_gap::weigh::{Question, default_window, weigh};
 
 use crate::Answer;
 use crate::cli::{Format, From, GapArgs, Window};
+use crate::draws_cache::DrawsCache;
 use crate::facts;
 use crate::render::progress::Bar;
 use crate::render::{Screen, gap_csv, gap_markdown, gap_text, json};
@@ -26,8 +28,16 @@ pub fn run(args: &GapArgs, lake: Option<&Path>, screen: Screen) -> anyhow::Resul
     let dated = if let Some(name) = &args.benchmark {
         facts::benchmark_board(&catalog, lake.as_ref(), name, args.from, draws)?
     } else {
-        let progress = Bar::new("bootstrap draws", args.draws.into(), screen);
-        facts::index_board(&catalog, lake.as_ref(), args.from, draws, &|| progress.tick())?
+        let fresh = |index: &Index, count: usize, seed: u64| {
+            let progress = Bar::new("bootstrap draws", count as u64, screen);
+            index.draw(count, seed, &|| progress.tick())
+        };
+        let cache = if args.no_cache { None } else { DrawsCache::of_user() };
+        let source = |index: &Index, count: usize, seed: u64| match &cache {
+            Some(cache) => cache.draws(index, count, seed, &fresh),
+            None => fresh(index, count, seed),
+        };
+        facts::index_board(&catalog, lake.as_ref(), args.from, draws, &source)?
     };
     let as_of = args.as_of.unwrap_or(dated.facts_end);
     let window = args.window.map_or_else(|| Ok(default_window(as_of)), |window| days_of(window, as_of))?;

@@ -11,6 +11,7 @@
 
 mod catalog;
 mod compare;
+mod draws_cache;
 mod estimates;
 mod gap;
 mod home;

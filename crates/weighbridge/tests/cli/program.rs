@@ -11,7 +11,20 @@ fn help_of_every_command_names_its_options() {
     let home = Home::fresh();
     for (line, names) in [
         ("", &["Usage:", "--lake", "WEIGHBRIDGE_LAKE", "Exit codes", "NO_COLOR"][..]),
-        ("gap", &["--as-of", "--window", "--lag-rule", "--benchmark", "--draws", "--seed", "--from", "--format"]),
+        (
+            "gap",
+            &[
+                "--as-of",
+                "--window",
+                "--lag-rule",
+                "--benchmark",
+                "--draws",
+                "--seed",
+                "--from",
+                "--no-cache",
+                "--format",
+            ],
+        ),
         ("models", &["[MODEL]", "--access", "--lab", "--license", "--format"]),
         ("compare", &["<A>", "<B>", "--benchmark", "--format"]),
         ("rank", &["<VOTES>", "--level", "--format"]),
