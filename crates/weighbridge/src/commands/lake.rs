@@ -3,17 +3,17 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use anyhow::bail;
+use anyhow::{anyhow, bail};
 use weighbridge_catalog::Catalog;
 use weighbridge_lake::schema::{self, Table};
-use weighbridge_lake::{Lake, SqlResult, write_facts};
+use weighbridge_lake::{Lake, LakeError, SqlResult, write_facts};
 
 use crate::Answer;
 use crate::cli::{Format, LakeCommand};
 use crate::facts;
 use crate::render::progress::Spinner;
 use crate::render::table::Rows;
-use crate::render::{Screen, json};
+use crate::render::{Screen, count, json};
 
 /// Runs the command.
 ///
@@ -26,11 +26,22 @@ pub fn run(command: Option<LakeCommand>, lake: Option<&Path>, screen: Screen) ->
         LakeCommand::Info { format } => info(&open(lake)?, format, screen),
         LakeCommand::Sql { query, format } => {
             let spinner = Spinner::new("running the query".into(), screen);
-            let result = open(lake)?.sql(&query)?;
+            let result = open(lake)?.sql(&query).map_err(explain)?;
             drop(spinner);
             Ok(Answer::plain(render(&result, format, screen)?))
         }
     }
+}
+
+/// An error of a query; where it names a table that is none, with the tables that there are.
+fn explain(error: LakeError) -> anyhow::Error {
+    let text = error.to_string();
+    if matches!(error, LakeError::Sql(_)) && text.contains("table '") && text.contains("' not found") {
+        let tables: Vec<&str> = Table::ALL.iter().map(|table| table.name()).collect();
+        let columns = "'weighbridge lake schema' lists their columns";
+        return anyhow!("{text}; the tables are {}, and {columns}", tables.join(", "));
+    }
+    error.into()
 }
 
 fn open(lake: Option<&Path>) -> anyhow::Result<Lake> {
@@ -131,7 +142,7 @@ fn render(result: &SqlResult, format: Format, screen: Screen) -> anyhow::Result<
         .collect();
     let mut text = rows.render(format, &screen)?;
     if format == Format::Text {
-        let _ = writeln!(text, "{} rows", rows.cells.len());
+        let _ = writeln!(text, "{}", count(rows.cells.len(), "row"));
     }
     Ok(text)
 }

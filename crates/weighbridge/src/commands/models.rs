@@ -5,14 +5,14 @@ use std::fmt::Write;
 use anyhow::bail;
 use serde::Serialize;
 use weighbridge_catalog::{Catalog, Model};
-use weighbridge_core::{ModelId, WeightsTerms, format_date};
+use weighbridge_core::{Access, ModelId, WeightsTerms, format_date};
 use weighbridge_gap::price::price_on;
 
 use crate::Answer;
 use crate::cli::{Format, ModelsArgs};
 use crate::facts;
 use crate::render::table::Rows;
-use crate::render::{Screen, json};
+use crate::render::{Screen, count, json};
 
 /// Runs the command.
 ///
@@ -84,21 +84,28 @@ fn list(catalog: &Catalog, args: &ModelsArgs, screen: Screen) -> anyhow::Result<
     if args.format == Format::Json {
         return Ok(Answer::plain(json(&listed)?));
     }
-    let mut rows = Rows::new(&["id", "name", "access", "license", "released", "parameters", "scores"], &[5, 6]);
+    // A spreadsheet has room for both; on a screen the terms stand in for a license that is not known, and say so.
+    let both = args.format == Format::Csv;
+    let license: &[&str] = if both { &["license", "terms"] } else { &["license"] };
+    let header = [&["id", "name", "access"], license, &["released", "parameters", "scores"]].concat();
+    let mut rows = Rows::new(&header, &[header.len() - 2, header.len() - 1]);
     for m in &listed {
-        rows.cells.push(vec![
-            m.id.into(),
-            m.name.into(),
-            m.access.into(),
-            m.license.or(m.terms).unwrap_or(if m.access == "closed" { "" } else { "unknown" }).into(),
-            m.released.clone().unwrap_or_else(|| "unknown".into()),
-            m.parameters_total.map_or_else(|| "unknown".into(), billions),
-            m.scores.to_string(),
-        ]);
+        // A model that is not given out has neither.
+        let unknown = if m.access == Access::Closed.as_str() { "" } else { "unknown" };
+        let named = |what: Option<&str>| what.unwrap_or(unknown).to_owned();
+        let license = match (m.license, m.terms) {
+            _ if both => vec![named(m.license), named(m.terms)],
+            (None, Some(terms)) => vec![format!("terms: {terms}")],
+            (license, _) => vec![named(license)],
+        };
+        let released = m.released.clone().unwrap_or_else(|| "unknown".into());
+        let parameters = m.parameters_total.map_or_else(|| "unknown".into(), billions);
+        let head = [m.id, m.name, m.access].map(str::to_owned).to_vec();
+        rows.cells.push([head, license, vec![released, parameters, m.scores.to_string()]].concat());
     }
     let mut text = rows.render(args.format, &screen)?;
     if args.format == Format::Text {
-        let _ = writeln!(text, "{} models", listed.len());
+        let _ = writeln!(text, "{}", count(listed.len(), "model"));
     }
     Ok(Answer::plain(text))
 }

@@ -94,7 +94,14 @@ pub fn interval(estimate: &Estimate, digits: usize) -> String {
 
 /// Value and interval.
 pub fn with_interval(estimate: &Estimate, digits: usize) -> String {
-    format!("{:.digits$} {}", estimate.value, interval(estimate, digits))
+    let known = estimate.lower.is_some() || estimate.upper.is_some();
+    let range = if known { interval(estimate, digits) } else { "(interval unknown)".into() };
+    format!("{:.digits$} {range}", estimate.value)
+}
+
+/// A number of things: `1 row`, `2 rows`.
+pub fn count(n: usize, one: &str) -> String {
+    format!("{n} {one}{}", if n == 1 { "" } else { "s" })
 }
 
 /// Pretty JSON with a final newline.

@@ -55,6 +55,8 @@ fn a_query_answers_in_every_form() {
     ] {
         assert_eq!(home.answer(&["lake", "sql", query, "--format", format]), expect, "{format}");
     }
+    let one = home.answer(&["lake", "sql", "select count(*) as n from samples"]);
+    assert_eq!(one, "n\n3\n1 row\n");
     // A comma in a name is quoted in CSV.
     let csv = home.answer(&["lake", "sql", "select model_b, ties from votes", "--format", "csv"]);
     assert_eq!(csv, "model_b,ties\n\"bob, the second\",1\n");
@@ -69,7 +71,8 @@ fn a_query_that_is_wrong_or_would_change_something_is_refused() {
         ("selct 1", "Expected: an SQL statement, found: selct at Line: 1, Column: 1"),
         ("select nope from samples", "No field named nope"),
         ("select nope from samples", "samples.score"),
-        ("select * from nope", "nope"),
+        ("select * from nope", "the tables are results, samples, votes, models, prices"),
+        ("select * from (select model from nope) join samples using (model)", "the tables are results"),
         ("drop table samples", "read-only"),
         ("delete from samples", "read-only"),
         ("create table x as select 1", "read-only"),

@@ -22,6 +22,29 @@ fn filters_keep_what_they_name() {
     assert!(text.ends_with(&format!("{} models\n", lab.len())), "{text}");
     let csv = home.answer(&["models", "--format", "csv"]);
     assert_eq!(csv::Reader::from_reader(csv.as_bytes()).records().flatten().count(), all.len());
+    assert!(home.answer(&["models", "--license", "falcon-180b"]).ends_with("\n1 model\n"));
+}
+
+/// A license is a text, the terms are a class: Kimi K3 has only terms in the catalog, GLM-5 has both.
+#[test]
+fn terms_are_told_from_licenses() {
+    let home = Home::fresh();
+    let csv = home.answer(&["models", "--format", "csv"]);
+    let mut reader = csv::Reader::from_reader(csv.as_bytes());
+    let header = reader.headers().expect("a header").clone();
+    let at = |name: &str| header.iter().position(|column| column == name).expect(name);
+    let rows: Vec<_> = reader.records().map(|row| row.expect("a row")).collect();
+    let of = |id: &str| {
+        let row = rows.iter().find(|row| &row[at("id")] == id).expect(id);
+        [row[at("license")].to_owned(), row[at("terms")].to_owned()]
+    };
+    assert_eq!(of("moonshot/kimi-k3"), ["unknown", "non-commercial"]);
+    assert_eq!(of("zai/glm-5"), ["mit", "unrestricted"]);
+    assert_eq!(of("openai/gpt-5"), ["", ""]);
+    let classes = ["unrestricted", "restricted", "non-commercial"];
+    assert!(rows.iter().all(|row| !classes.contains(&&row[at("license")])), "terms among the licenses");
+    let markdown = home.answer(&["models", "--lab", "moonshot", "--format", "markdown"]);
+    assert!(markdown.contains("| terms: non-commercial |"), "{markdown}");
 }
 
 #[test]
