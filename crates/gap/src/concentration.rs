@@ -10,7 +10,7 @@ use weighbridge_stats::StatError;
 use weighbridge_stats::concentration::Concentration as DayShares;
 
 use crate::frontier::Frontier;
-use crate::summary::mean;
+use crate::summary::{mean, without_interval};
 
 /// Holders with a smaller share of days than this in every draw are not worth a row.
 const SMALLEST: f64 = 0.005;
@@ -22,6 +22,18 @@ pub struct Concentration {
     pub shares: Vec<Share>,
     /// Sum of squared shares, between 0 and 1.
     pub herfindahl: Estimate,
+}
+
+impl Concentration {
+    /// The same numbers with no interval, and why: one frontier alone tells nothing about its own uncertainty.
+    #[must_use]
+    pub fn without_intervals(mut self, method: &str) -> Self {
+        let estimates = self.shares.iter_mut().map(|row| &mut row.share).chain([&mut self.herfindahl]);
+        for estimate in estimates {
+            *estimate = without_interval(estimate.value, estimate.n as usize, method);
+        }
+        self
+    }
 }
 
 /// One holder's share.
@@ -81,6 +93,9 @@ mod tests {
         assert_eq!(found.shares[0].holder, "a");
         assert!((found.shares[0].share.value - 0.75).abs() < 1e-12);
         assert!((found.herfindahl.value - (0.75f64.powi(2) + 0.25f64.powi(2))).abs() < 1e-12);
+        let bare = found.clone().without_intervals("none");
+        assert_eq!((bare.herfindahl.value, bare.herfindahl.lower), (found.herfindahl.value, None));
+        assert!(bare.shares.iter().all(|s| s.share.lower.is_none() && s.share.upper.is_none()));
         assert!(concentration(&[&frontier], (-9, -1), &|c| names[c], "test").is_err());
     }
 }

@@ -25,8 +25,9 @@ pub struct GapReport {
     pub gap: Estimate,
     /// The gap averaged over the days of the window.
     pub gap_over_window: Estimate,
-    /// Share of draws in which the best open model is level with the best closed one or ahead.
-    pub open_leads: Estimate,
+    /// Share of draws in which the best open model is level with the best closed one or ahead; `None` where the draws
+    /// carry no uncertainty.
+    pub open_leads: Option<Estimate>,
     /// The window, first and last day.
     pub window: [String; 2],
     /// The lag by the first rule asked for.
@@ -92,8 +93,8 @@ pub struct Leader {
     pub license: Option<String>,
     /// Its score.
     pub score: Estimate,
-    /// Share of draws in which it stands at the top of its side.
-    pub stands: Estimate,
+    /// Share of draws in which it stands at the top of its side; `None` where the draws carry no uncertainty.
+    pub stands: Option<Estimate>,
 }
 
 /// A score that was the best of its side when it came.

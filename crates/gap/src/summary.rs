@@ -6,6 +6,8 @@ use weighbridge_stats::quantile::quantiles;
 
 /// Coverage of the intervals of the gap: 90 %, as Epoch AI publishes its index.
 pub const LEVEL: f64 = 0.9;
+/// Method of a number on a board that carries no uncertainty.
+pub const NO_INTERVAL: &str = "no sample counts are known, so no interval";
 
 /// `value` with the central [`LEVEL`] interval of `draws`.
 ///

@@ -16,7 +16,7 @@ use crate::frontier::{Frontier, Side, Step};
 use crate::lag::{Lag, LagRule, measure};
 use crate::price::{PriceRatio, price_ratio};
 use crate::report::{FrontierReport, Frontiers, GapReport, Leader, Record, SourceNote};
-use crate::summary::{mean, widen, with_interval, without_interval};
+use crate::summary::{NO_INTERVAL, mean, widen, with_interval, without_interval};
 
 /// Why the gap cannot be given.
 #[derive(Debug, Error)]
@@ -113,7 +113,7 @@ pub fn weigh(catalog: &Catalog, board: &Board, question: &Question) -> Result<Ga
     let gap_now = on(&scale.closed_frontier, today) - on(&scale.open_frontier, today);
     let gap = scale.estimate(gap_now, &gap_draws)?;
     let ahead: Vec<f64> = gap_draws.iter().map(|&g| f64::from(u8::from(g <= 0.0))).collect();
-    let open_leads = share(&ahead, &board.method);
+    let open_leads = scale.share(&ahead);
     let gap_over_window = scale.window_gap()?;
     let (mut lags, mut without_lag) = (Vec::new(), Vec::new());
     for &rule in &question.lag_rules {
@@ -198,8 +198,16 @@ impl<'a> Scale<'a> {
         if self.board.has_uncertainty() {
             with_interval(value, draws, &self.board.method)
         } else {
-            Ok(without_interval(value, self.board.contestants.len(), "no sample counts are known, so no interval"))
+            Ok(without_interval(value, self.board.contestants.len(), NO_INTERVAL))
         }
+    }
+
+    /// A share of draws: the draws are the whole of it, so it has no interval of its own. `None` where the board has no
+    /// uncertainty, for then the draws are all alike and say nothing.
+    fn share(&self, indicators: &[f64]) -> Option<Estimate> {
+        let value = indicators.iter().sum::<f64>() / indicators.len().max(1) as f64;
+        let method = format!("share of draws; {}", self.board.method);
+        self.board.has_uncertainty().then(|| without_interval(value, indicators.len(), &method))
     }
 
     fn window_gap(&self) -> Result<Estimate, GapError> {
@@ -257,9 +265,12 @@ impl<'a> Scale<'a> {
         let rises: Vec<f64> = draws.iter().filter_map(rise).collect();
         let per_year = rise(fitted).map(|value| self.estimate(value, &rises)).transpose()?;
         let window = (self.question.window.0.to_julian_day(), self.question.window.1.to_julian_day());
-        let all: Vec<&Frontier> = if self.board.has_uncertainty() { draws.iter().collect() } else { vec![fitted] };
+        let uncertain = self.board.has_uncertainty();
+        let all: Vec<&Frontier> = if uncertain { draws.iter().collect() } else { vec![fitted] };
         let by = |key: fn(&Contestant) -> &str| {
-            concentration(&all, window, &|column| key(&self.board.contestants[column]), &self.board.method)
+            let found =
+                concentration(&all, window, &|column| key(&self.board.contestants[column]), &self.board.method)?;
+            Ok::<_, StatError>(if uncertain { found } else { found.without_intervals(NO_INTERVAL) })
         };
         Ok(FrontierReport {
             leader: self.leader(top, &held)?,
@@ -282,7 +293,7 @@ impl<'a> Scale<'a> {
             terms: c.terms,
             license: c.license.clone(),
             score: self.estimate(top.score, &self.board.draws.of(top.column))?,
-            stands: share(held, &self.board.method),
+            stands: self.share(held),
         })
     }
 
@@ -382,12 +393,6 @@ fn dated_draws(board: &Board, open: &Side, closed: &Side) -> Vec<(Frontier, Fron
 
 fn on(frontier: &Frontier, day: i32) -> f64 {
     frontier.on(day).map_or(f64::NEG_INFINITY, |step| step.score)
-}
-
-/// A share of draws: the draws are the whole of it, so it has no interval of its own.
-fn share(indicators: &[f64], method: &str) -> Estimate {
-    let value = indicators.iter().sum::<f64>() / indicators.len().max(1) as f64;
-    without_interval(value, indicators.len(), &format!("share of draws; {method}"))
 }
 
 fn disagreement(lags: &[Lag]) -> Option<Caveat> {

@@ -10,7 +10,7 @@ use super::thresholds::{percent_thresholds, thresholds};
 use super::{Lag, LagRule};
 use crate::board::{Board, Unit};
 use crate::frontier::{Frontier, Side};
-use crate::summary::{LEVEL, holding_value, median, widen, without_interval};
+use crate::summary::{LEVEL, NO_INTERVAL, holding_value, median, widen, without_interval};
 
 /// A closed model counts as better by rule `since` when more than this share of the draws puts it above.
 pub const CONFIDENCE: f64 = 0.95;
@@ -68,7 +68,7 @@ fn propagated(board: &Board, sides: &Sides<'_>, (from, to): (i32, i32)) -> Resul
         widen(median(&months, &method)?, &dated)?
     } else {
         let value = fitted.lag_days / DAYS_PER_MONTH;
-        without_interval(value, (to - from + 1) as usize, "no sample counts are known, so no interval")
+        without_interval(value, (to - from + 1) as usize, NO_INTERVAL)
     };
     let censored_share = means.iter().map(|m| m.at_start).sum::<f64>() / means.len().max(1) as f64;
     Ok(Some(Lag { rule: LagRule::Propagated, months, censored: censored_share >= NOTABLE, censored_share }))

@@ -32,7 +32,9 @@ pub fn render(report: &GapReport, screen: &Screen) -> anyhow::Result<String> {
     };
     push("gap", report.unit, &report.gap, None);
     push("gap_over_window", report.unit, &report.gap_over_window, None);
-    push("open_leads", "share of draws", &report.open_leads, None);
+    if let Some(leads) = &report.open_leads {
+        push("open_leads", "share of draws", leads, None);
+    }
     for lag in &report.lags {
         push("lag_months", lag.rule.as_str(), &lag.months, Some(lag.censored));
     }

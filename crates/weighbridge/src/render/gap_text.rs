@@ -98,12 +98,11 @@ fn gaps(report: &GapReport) -> Rows {
             push(format!("rise of {side} in the year before"), rise);
         }
     }
-    let leads = &report.open_leads;
-    rows.cells.push(vec![
-        "open level or ahead".into(),
-        format!("{:.0} %", 100.0 * leads.value),
-        format!("of {} draws", leads.n),
-    ]);
+    let (share, of) = report.open_leads.as_ref().map_or_else(
+        || ("unknown".to_owned(), String::new()),
+        |leads| (format!("{:.0} %", 100.0 * leads.value), format!("of {} draws", leads.n)),
+    );
+    rows.cells.push(vec!["open level or ahead".into(), share, of]);
     rows
 }
 

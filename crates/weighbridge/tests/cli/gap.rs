@@ -252,3 +252,29 @@ fn every_benchmark_has_an_answer_or_a_reason() {
     }
     assert!(answered > 50, "{answered} answers");
 }
+
+/// A benchmark of which no score states its number of samples.
+#[test]
+fn without_sample_counts_nothing_that_rests_on_draws_is_claimed() {
+    let home = Home::fresh();
+    let args = ["gap", "--draws", "40", "--benchmark", "hle"];
+    let report = home.json(&args);
+    assert!(caveat(&report, "unknown-precision").contains("no interval can be given"));
+    check_estimates(&report);
+    assert_eq!(report["open_leads"], Value::Null);
+    for side in ["open", "closed"] {
+        assert_eq!(report["frontiers"][side]["leader"]["stands"], Value::Null, "{side}");
+        for of in ["score", "labs/herfindahl", "countries/herfindahl", "countries/shares/0/share"] {
+            let frontier = format!("/frontiers/{side}/{}{of}", if of == "score" { "leader/" } else { "" });
+            assert!(number(&report, &format!("{frontier}/value")).is_finite());
+            assert_eq!(report.pointer(&format!("{frontier}/lower")), Some(&Value::Null), "{frontier}");
+        }
+    }
+    let text = home.answer(&args);
+    assert!(text.lines().any(|line| line.split_whitespace().eq(["open", "level", "or", "ahead", "unknown"])), "{text}");
+    assert!(!home.answer(&[&args[..], &["--format", "csv"]].concat()).contains("open_leads"));
+    let known = home.json(&["gap", "--draws", "40"]);
+    for pointer in ["/open_leads/value", "/frontiers/open/leader/stands/value"] {
+        assert!((0.0..=1.0).contains(&number(&known, pointer)), "{pointer}");
+    }
+}
