@@ -4,6 +4,8 @@
 //! says that no answer was attempted, `m` a record without a score (missing), `.` no record at all. The position of a
 //! letter is the position of its sample in `<benchmark>.samples.csv`, which is sorted by the bytes of the sample id.
 
+use std::collections::BTreeMap;
+
 use time::Date;
 use weighbridge_core::{BenchmarkId, ModelId, SampleState, SampleStream, SampleView, StreamError};
 
@@ -37,6 +39,8 @@ pub struct SampleSet {
     pub dataset_size: Option<u32>,
     /// Repeats of each sample.
     pub epochs: u32,
+    /// Records that carry a score, over all repeats.
+    pub scored: u64,
     /// Input tokens of the whole run.
     pub input_tokens: Option<u64>,
     /// Output tokens of the whole run.
@@ -66,6 +70,7 @@ impl Catalog {
         for (file, text) in self.files.matching("samples/", ".runs.csv") {
             let benchmark = file.trim_start_matches("samples/").trim_end_matches(".runs.csv");
             let benchmark_id = self.benchmark_named(benchmark).map(|b| b.id.clone());
+            let scored = self.scored_records(benchmark)?;
             sets.extend(table::read(file, text, schema::RUNS, |row| {
                 Ok(SampleSet {
                     place: row.place,
@@ -81,6 +86,7 @@ impl Catalog {
                     epochs: row
                         .parsed("epochs", "a whole number")?
                         .ok_or_else(|| row.wrong("epochs", "a whole number"))?,
+                    scored: scored.get(row.text("run")).copied().unwrap_or(0),
                     input_tokens: row.parsed("input_tokens", "a whole number")?,
                     output_tokens: row.parsed("output_tokens", "a whole number")?,
                     reasoning_tokens: row.parsed("reasoning_tokens", "a whole number")?,
@@ -88,6 +94,21 @@ impl Catalog {
             })?);
         }
         Ok(sets)
+    }
+
+    /// How many records of each run carry a score, by run.
+    fn scored_records(&self, benchmark: &str) -> Result<BTreeMap<String, u64>, CatalogError> {
+        let mut scored = BTreeMap::new();
+        if let Some((file, text)) = self.files.get(&format!("samples/{benchmark}.outcomes.csv")) {
+            table::read(file, text, schema::OUTCOMES, |row| {
+                let has_score = |letter: &u8| matches!(decode_outcome(*letter), Some((_, Some(_))));
+                let letters = row.text("outcomes").as_bytes();
+                *scored.entry(row.text("run").to_owned()).or_insert(0) +=
+                    letters.iter().filter(|l| has_score(l)).count() as u64;
+                Ok(())
+            })?;
+        }
+        Ok(scored)
     }
 
     /// The samples of one run, ascending by sample id and epoch. `benchmark` is named as in [`SampleSet::benchmark`].

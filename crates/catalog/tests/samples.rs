@@ -35,6 +35,8 @@ fn unpacked_samples_equal_their_source() {
                 let key = (view.sample.as_bytes().to_vec(), view.epoch);
                 got.push((key, (view.state, view.score, view.group.map(str::to_owned))));
             }
+            let scored = got.iter().filter(|(_, (_, score, _))| score.is_some()).count();
+            assert_eq!(set.scored, scored as u64, "{benchmark} {}", set.run);
             // The stream must ascend by (sample, epoch): the order of the map.
             let want: Vec<_> = expected.remove(&set.run).unwrap().into_iter().collect();
             assert!(got == want, "{benchmark} {}", set.run);
@@ -55,6 +57,7 @@ fn a_run_carries_its_circumstances() {
         sets.iter().filter(|s| s.benchmark == "epoch_swebench_verified").map(|s| s.dataset_size).collect();
     assert_eq!(sizes, [Some(484), Some(500)].into(), "SWE-bench Verified was run over 484 and over 500 samples");
     assert!(sets.iter().all(|s| s.benchmark_id.is_some() && s.date.is_some()));
+    assert!(sets.iter().all(|s| s.scored > 0 && s.scored <= u64::from(s.dataset_size.unwrap_or(0) * s.epochs)));
     let unknown = sets.iter().filter(|s| s.output_tokens.is_none()).count();
     assert_eq!(unknown, 2, "two runs of SWE-bench Verified carry no tokens, and none are made up");
 }

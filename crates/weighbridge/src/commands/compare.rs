@@ -63,7 +63,7 @@ fn candidates(catalog: &Catalog, lake: Option<&Lake>) -> anyhow::Result<Vec<Cand
         let (cost_usd, cost_unknown) = run_cost(catalog, &set);
         all.push(Candidate {
             benchmark_id: set.benchmark_id.as_ref().map(ToString::to_string),
-            scored: u64::from(set.dataset_size.unwrap_or(0)),
+            scored: set.scored,
             facts: RunFacts {
                 configuration: split_configuration(&set.label).1.map(str::to_owned),
                 model: set.label,

@@ -276,3 +276,11 @@ fn tables_carry_the_numbers_of_the_json() {
         assert!(text.contains(part), "{part} in {text}");
     }
 }
+
+/// Claude Haiku 4.5 has a later run of one repeat and an earlier one of eight, both over 198 samples.
+#[test]
+fn the_run_with_the_most_scored_samples_is_taken() {
+    let report = Home::fresh().json(&["compare", "claude-haiku-4.5", "kimi-k2.6", "--benchmark", "gpqa-diamond"]);
+    let message = caveat(&report, "chosen-run");
+    assert!(message.contains("cgnopvpB6mzsfb9yGnYK2z") && message.contains("most samples with a score"), "{message}");
+}
