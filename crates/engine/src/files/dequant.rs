@@ -61,13 +61,18 @@ fn half(low: u8, high: u8) -> f32 {
     f16::from_le_bytes([low, high]).to_f32()
 }
 
+/// A small whole number less the middle of its range.
+fn centred(quant: u8, middle: i8) -> f32 {
+    f32::from(quant.cast_signed() - middle)
+}
+
 /// `d: f16, qs: [u8; 16]`; the low halves of the bytes come first.
 fn q4_0(b: &[u8; 18], y: &mut [f32; 32]) {
     let d = half(b[0], b[1]);
     for j in 0..16 {
         let q = b[2 + j];
-        y[j] = f32::from((q & 15) as i8 - 8) * d;
-        y[j + 16] = f32::from((q >> 4) as i8 - 8) * d;
+        y[j] = centred(q & 15, 8) * d;
+        y[j + 16] = centred(q >> 4, 8) * d;
     }
 }
 
@@ -88,8 +93,8 @@ fn q5_0(b: &[u8; 22], y: &mut [f32; 32]) {
     for j in 0..16 {
         let q = b[6 + j];
         let (first, second) = ((high >> j & 1) as u8, (high >> (j + 16) & 1) as u8);
-        y[j] = f32::from((q & 15 | first << 4) as i8 - 16) * d;
-        y[j + 16] = f32::from((q >> 4 | second << 4) as i8 - 16) * d;
+        y[j] = centred(q & 15 | first << 4, 16) * d;
+        y[j + 16] = centred(q >> 4 | second << 4, 16) * d;
     }
 }
 
@@ -135,14 +140,14 @@ fn q3_k(b: &[u8; 110], y: &mut [f32; 256]) {
     for (i, out) in y.as_chunks_mut::<16>().0.iter_mut().enumerate() {
         let low = if i < 8 { packed[i] & 15 } else { packed[i - 8] >> 4 };
         let high = packed[8 + i % 4] >> (2 * (i / 4)) & 3;
-        let dl = d * f32::from((low | high << 4) as i8 - 32);
+        let dl = d * centred(low | high << 4, 32);
         let plane = i / 2;
         let shift = 2 * (plane % 4);
         let start = 32 + 32 * (i / 8) + 16 * (i % 2);
         for (l, number) in out.iter_mut().enumerate() {
-            let two_bits = (b[start + l] >> shift & 3) as i8;
+            let two_bits = b[start + l] >> shift & 3;
             let four = if b[16 * (i % 2) + l] >> plane & 1 == 0 { 4 } else { 0 };
-            *number = dl * f32::from(two_bits - four);
+            *number = dl * centred(two_bits, four);
         }
     }
 }
@@ -197,7 +202,7 @@ fn q6_k(b: &[u8; 210], y: &mut [f32; 256]) {
         let (low_shift, high_shift) = (4 * (plane / 2), 2 * plane);
         for (l, number) in out.iter_mut().enumerate() {
             let q = b[low + l] >> low_shift & 15 | (b[high + l] >> high_shift & 3) << 4;
-            *number = dl * f32::from(q as i8 - 32);
+            *number = dl * centred(q, 32);
         }
     }
 }

@@ -9,7 +9,7 @@ use thiserror::Error;
 
 use super::cursor::Cursor;
 use super::gguf_value::{self, Oddities};
-use super::suspicion::{self, Warnings};
+use super::suspicion::{self, Warnings, shown};
 use super::{Dtype, TensorInfo};
 
 pub use super::gguf_value::{Array, Value};
@@ -120,7 +120,7 @@ impl Header {
         let version = cursor.u32().ok_or_else(|| truncated(4))?;
         match version {
             2 | 3 => {}
-            swapped if swapped & 0xffff == 0 && swapped != 0 => return Err(GgufError::BigEndian),
+            swapped if swapped.trailing_zeros() >= 16 && swapped != 0 => return Err(GgufError::BigEndian),
             version => return Err(GgufError::Version { version }),
         }
         let tensor_count = cursor.u64().ok_or_else(|| truncated(8))?;
@@ -150,13 +150,13 @@ impl Header {
         let mut last = self.data_start;
         for (tensor, offset) in self.tensors.iter_mut().zip(offsets) {
             if *offset != expected as u64 {
-                return Err(GgufError::Offset { name: tensor.name.clone(), found: *offset, expected });
+                return Err(GgufError::Offset { name: shown(&tensor.name), found: *offset, expected });
             }
-            let too_large = || GgufError::TooLarge { name: tensor.name.clone(), shape: tensor.shape.clone() };
+            let too_large = || GgufError::TooLarge { name: shown(&tensor.name), shape: tensor.shape.clone() };
             let start = self.data_start.checked_add(expected).ok_or_else(too_large)?;
             let end = start.checked_add(tensor.bytes).ok_or_else(too_large)?;
             if end > length {
-                return Err(GgufError::PastEnd { name: tensor.name.clone(), start, end, length });
+                return Err(GgufError::PastEnd { name: shown(&tensor.name), start, end, length });
             }
             expected = (expected + tensor.bytes).next_multiple_of(self.alignment as usize);
             tensor.start = start;
@@ -270,7 +270,7 @@ fn read_metadata(
             .map_err(|_| GgufError::NotText { what: format!("the name of metadata key number {number}") })?;
         let at = cursor.position();
         let value_type =
-            cursor.u32().ok_or_else(|| GgufError::Truncated { what: format!("the type of '{key}'"), at })?;
+            cursor.u32().ok_or_else(|| GgufError::Truncated { what: format!("the type of '{}'", shown(key)), at })?;
         let mut odd = Oddities::default();
         let value = gguf_value::read(cursor, key, value_type, &mut odd)?;
         if let Some(byte) = odd.bool_byte {
@@ -280,7 +280,7 @@ fn read_metadata(
             warnings.push(format_args!("'{key}' holds bytes that are not UTF-8 text; they were replaced"));
         }
         if metadata.insert(key.to_owned(), value).is_some() {
-            return Err(GgufError::DuplicateKey { key: key.to_owned() });
+            return Err(GgufError::DuplicateKey { key: shown(key) });
         }
     }
     Ok(metadata)
@@ -308,11 +308,10 @@ fn read_tensors(cursor: &mut Cursor<'_>, count: u64) -> Result<(Vec<TensorInfo>,
             return Err(GgufError::UnnamedTensor { number });
         }
         if name.len() >= MAX_NAME {
-            let shown = name.chars().take(MAX_NAME).collect();
-            return Err(GgufError::LongName { name: shown, length: name.len() });
+            return Err(GgufError::LongName { name: shown(name), length: name.len() });
         }
         if !names.insert(name) {
-            return Err(GgufError::DuplicateTensor { name: name.to_owned() });
+            return Err(GgufError::DuplicateTensor { name: shown(name) });
         }
         let (info, offset) = read_tensor(cursor, name)?;
         tensors.push(info);
@@ -323,28 +322,28 @@ fn read_tensors(cursor: &mut Cursor<'_>, count: u64) -> Result<(Vec<TensorInfo>,
 
 fn read_tensor(cursor: &mut Cursor<'_>, name: &str) -> Result<(TensorInfo, u64), GgufError> {
     let at = cursor.position();
-    let truncated = || GgufError::Truncated { what: format!("the description of tensor '{name}'"), at };
+    let truncated = || GgufError::Truncated { what: format!("the description of tensor '{}'", shown(name)), at };
     let dimensions = cursor.u32().ok_or_else(truncated)?;
     if dimensions > MAX_DIMENSIONS {
-        return Err(GgufError::Dimensions { name: name.to_owned(), count: dimensions });
+        return Err(GgufError::Dimensions { name: shown(name), count: dimensions });
     }
     let mut shape = Vec::new();
     for _ in 0..dimensions {
-        let size = cursor.u64().ok_or_else(truncated)? as i64;
-        let negative = |_| GgufError::NegativeSize { name: name.to_owned(), size };
+        let size = cursor.u64().ok_or_else(truncated)?.cast_signed();
+        let negative = |_| GgufError::NegativeSize { name: shown(name), size };
         shape.push(usize::try_from(size).map_err(negative)?);
     }
     // The file has the innermost size first.
     shape.reverse();
     let number = cursor.u32().ok_or_else(truncated)?;
     let offset = cursor.u64().ok_or_else(truncated)?;
-    let dtype = Dtype::from_ggml(number).ok_or_else(|| GgufError::TensorType { name: name.to_owned(), number })?;
+    let dtype = Dtype::from_ggml(number).ok_or_else(|| GgufError::TensorType { name: shown(name), number })?;
     let (block, _) = dtype.block();
     let row = shape.last().copied().unwrap_or(1);
     if !row.is_multiple_of(block) {
-        return Err(GgufError::Row { name: name.to_owned(), row, block, dtype });
+        return Err(GgufError::Row { name: shown(name), row, block, dtype });
     }
-    let too_large = || GgufError::TooLarge { name: name.to_owned(), shape: shape.clone() };
+    let too_large = || GgufError::TooLarge { name: shown(name), shape: shape.clone() };
     let elements = shape.iter().try_fold(1_usize, |product, size| product.checked_mul(*size));
     let elements = elements.filter(|n| i64::try_from(*n).is_ok()).ok_or_else(too_large)?;
     let bytes = dtype.bytes_of(elements).filter(|n| i64::try_from(*n).is_ok()).ok_or_else(too_large)?;

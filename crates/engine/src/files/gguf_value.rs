@@ -2,6 +2,7 @@
 
 use super::cursor::Cursor;
 use super::gguf::GgufError;
+use super::suspicion::shown;
 
 /// Longest string and longest array, as ggml bounds them.
 const MAX_LENGTH: u64 = 1 << 30;
@@ -100,10 +101,10 @@ pub(super) struct Oddities {
 /// The bytes of a string that is announced by its length.
 pub(super) fn string_bytes<'a>(cursor: &mut Cursor<'a>, what: &str) -> Result<&'a [u8], GgufError> {
     let start = cursor.position();
-    let truncated = || GgufError::Truncated { what: what.to_owned(), at: start };
+    let truncated = || GgufError::Truncated { what: shown(what), at: start };
     let length = cursor.u64().ok_or_else(truncated)?;
     if length > MAX_LENGTH || length > cursor.left() as u64 {
-        return Err(GgufError::LongString { what: what.to_owned(), at: start, length, left: cursor.left() });
+        return Err(GgufError::LongString { what: shown(what), at: start, length, left: cursor.left() });
     }
     cursor.take(length as usize).ok_or_else(truncated)
 }
@@ -134,7 +135,7 @@ pub(super) fn read(
     odd: &mut Oddities,
 ) -> Result<Value, GgufError> {
     let at = cursor.position();
-    let truncated = || GgufError::Truncated { what: format!("the value of '{key}'"), at };
+    let truncated = || GgufError::Truncated { what: format!("the value of '{}'", shown(key)), at };
     macro_rules! number {
         ($variant:ident, $type:ty) => {
             Value::$variant(cursor.array().map(<$type>::from_le_bytes).ok_or_else(truncated)?)
@@ -154,13 +155,13 @@ pub(super) fn read(
         10 => number!(U64, u64),
         11 => number!(I64, i64),
         12 => number!(F64, f64),
-        number => return Err(GgufError::ValueType { key: key.to_owned(), number }),
+        number => return Err(GgufError::ValueType { key: shown(key), number }),
     })
 }
 
 fn array(cursor: &mut Cursor<'_>, key: &str, odd: &mut Oddities) -> Result<Array, GgufError> {
     let at = cursor.position();
-    let truncated = || GgufError::Truncated { what: format!("the array '{key}'"), at };
+    let truncated = || GgufError::Truncated { what: format!("the array '{}'", shown(key)), at };
     let element = cursor.u32().ok_or_else(truncated)?;
     let length = cursor.u64().ok_or_else(truncated)?;
     let smallest: u64 = match element {
@@ -169,12 +170,12 @@ fn array(cursor: &mut Cursor<'_>, key: &str, odd: &mut Oddities) -> Result<Array
         4..=6 => 4,
         // A string has at least its length.
         8 | 10..=12 => 8,
-        9 => return Err(GgufError::NestedArray { key: key.to_owned() }),
-        number => return Err(GgufError::ValueType { key: key.to_owned(), number }),
+        9 => return Err(GgufError::NestedArray { key: shown(key) }),
+        number => return Err(GgufError::ValueType { key: shown(key), number }),
     };
     let longest = if element == 8 { MAX_STRINGS } else { MAX_LENGTH };
     if length > longest || length > cursor.left() as u64 / smallest {
-        return Err(GgufError::LongArray { key: key.to_owned(), length, left: cursor.left() });
+        return Err(GgufError::LongArray { key: shown(key), length, left: cursor.left() });
     }
     let count = length as usize;
     macro_rules! numbers {

@@ -9,7 +9,7 @@ use std::fmt;
 use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
 use thiserror::Error;
 
-use super::suspicion::{self, Warnings};
+use super::suspicion::{self, Warnings, shown};
 use super::{Dtype, TensorInfo};
 
 /// Longest header, in bytes.
@@ -84,7 +84,7 @@ impl Header {
         let mut covered = 0;
         for tensor in &mut tensors {
             if tensor.start != covered {
-                let name = tensor.name.clone();
+                let name = shown(&tensor.name);
                 return Err(SafetensorsError::Offset { name, found: tensor.start, expected: covered });
             }
             // No overflow: it is the end that the header gives.
@@ -153,7 +153,7 @@ impl<'de> Visitor<'de> for HeaderVisitor {
 }
 
 fn twice<E: de::Error>(key: &str) -> E {
-    E::custom(format_args!("key '{key}' stands twice"))
+    E::custom(format_args!("key '{}' stands twice", shown(key)))
 }
 
 /// An object of texts in which no key stands twice.
@@ -197,19 +197,19 @@ impl Entry {
     fn checked(self, name: String) -> Result<TensorInfo, SafetensorsError> {
         let Self { dtype, shape, begin, end } = self;
         let Some(dtype) = Dtype::from_safetensors(&dtype) else {
-            return Err(SafetensorsError::Dtype { name, dtype });
+            return Err(SafetensorsError::Dtype { name: shown(&name), dtype: shown(&dtype) });
         };
         let Some(elements) = shape.iter().try_fold(1_usize, |product, size| product.checked_mul(*size)) else {
-            return Err(SafetensorsError::TooLarge { name, shape });
+            return Err(SafetensorsError::TooLarge { name: shown(&name), shape });
         };
         if !elements.is_multiple_of(dtype.block().0) {
-            return Err(SafetensorsError::Misaligned { name, elements, dtype });
+            return Err(SafetensorsError::Misaligned { name: shown(&name), elements, dtype });
         }
         let Some(bytes) = dtype.bytes_of(elements) else {
-            return Err(SafetensorsError::TooLarge { name, shape });
+            return Err(SafetensorsError::TooLarge { name: shown(&name), shape });
         };
         if end.checked_sub(begin) != Some(bytes) {
-            return Err(SafetensorsError::Size { name, dtype, shape, begin, end, expected: bytes });
+            return Err(SafetensorsError::Size { name: shown(&name), dtype, shape, begin, end, expected: bytes });
         }
         Ok(TensorInfo { name, shape, dtype, start: begin, bytes })
     }
@@ -233,7 +233,10 @@ impl<'de> Deserialize<'de> for Entry {
                         "dtype" => dtype.replace(map.next_value::<String>()?).is_some(),
                         "shape" => shape.replace(map.next_value::<Vec<usize>>()?).is_some(),
                         "data_offsets" => offsets.replace(map.next_value::<(usize, usize)>()?).is_some(),
-                        _ => return Err(de::Error::unknown_field(&key, &["dtype", "shape", "data_offsets"])),
+                        _ => {
+                            let expected = "expected dtype, shape and data_offsets";
+                            return Err(de::Error::custom(format_args!("key '{}', {expected}", shown(&key))));
+                        }
                     };
                     if again {
                         return Err(twice(&key));

@@ -12,6 +12,24 @@ const MAX_WARNINGS: usize = 20;
 /// The token type that stands for one byte.
 const BYTE_TOKEN: i64 = 6;
 
+/// A name or text of a file as a message may show it: not longer than a line, and without control characters, which
+/// could rewrite a terminal.
+pub(super) fn shown(text: &str) -> String {
+    short(text, 100)
+}
+
+fn short(text: &str, most: usize) -> String {
+    let mut shown = String::new();
+    for (at, c) in text.chars().enumerate() {
+        if at == most {
+            shown.push_str("...");
+            break;
+        }
+        if c.is_control() { shown.extend(c.escape_default()) } else { shown.push(c) }
+    }
+    shown
+}
+
 /// A bounded list of warnings.
 #[derive(Debug, Default)]
 pub(super) struct Warnings {
@@ -22,8 +40,7 @@ pub(super) struct Warnings {
 impl Warnings {
     pub fn push(&mut self, warning: impl fmt::Display) {
         if self.list.len() < MAX_WARNINGS {
-            // A key can be as long as the file; the start says enough.
-            self.list.push(warning.to_string().chars().take(300).collect());
+            self.list.push(short(&warning.to_string(), 300));
         } else {
             self.more += 1;
         }

@@ -6,4 +6,10 @@
     reason = "the lints leave tests alone, but not the functions that tests share; a test ends where one of these fails"
 )]
 
+mod build;
+mod corpus;
 mod dequant;
+mod folders;
+mod memory;
+mod mutations;
+mod rules;
