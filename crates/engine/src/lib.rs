@@ -1,5 +1,16 @@
 //! Open weights, run in this process: loads checkpoints, scores text with them and generates from them.
 
+pub mod architecture;
+pub mod cache;
 pub mod chat;
+pub mod decoder;
+mod error;
+pub mod family;
 pub mod files;
+mod kernel;
+pub mod load;
+pub mod run;
+pub mod score;
 pub mod tokenizer;
+
+pub use error::EngineError;

@@ -1,0 +1,158 @@
+//! Llama and its near kin: SmolLM2 and Mistral (a window), Qwen2 and Qwen2.5 (biases), Qwen3 (norms of queries and
+//! keys). Biases are found in the checkpoint.
+
+use serde_json::json;
+
+use super::settings::{Config, Metadata, gguf_layer};
+use super::{FamilyError, settings};
+use crate::architecture::{
+    Activation, Architecture, LayerPlaces, LayerShape, NormKind, Place, Places, Rope, RopeStyle,
+};
+
+pub(super) fn of_config(name: &str, config: &Config<'_>) -> Result<Architecture, FamilyError> {
+    config.only("hidden_act", &json!("silu"), "silu loads")?;
+    let (hidden, heads) = (config.size("hidden_size")?, config.size("num_attention_heads")?);
+    let head_dim = match config.size_or("head_dim", None)? {
+        Some(head_dim) => head_dim,
+        None => {
+            settings::check_heads(hidden, heads)?;
+            hidden / heads
+        }
+    };
+    let layers = config.size("num_hidden_layers")?;
+    let (base, scaling) = config.rope(10_000.0)?;
+    let window = match name {
+        "mistral" => config.size_or("sliding_window", None)?,
+        _ => {
+            config.only("use_sliding_window", &json!(false), "false loads")?;
+            None
+        }
+    };
+    let shape = Shape {
+        family: name,
+        vocabulary: config.size("vocab_size")?,
+        hidden,
+        heads,
+        kv_heads: config.size_or("num_key_value_heads", Some(heads))?.unwrap_or(heads),
+        head_dim,
+        intermediate: config.size("intermediate_size")?,
+        context: config.size("max_position_embeddings")?,
+        epsilon: config.number_or("rms_norm_eps", 1e-6)?,
+        rope: Rope::new(head_dim, base, scaling, RopeStyle::Halves),
+        window,
+    };
+    let places = Places {
+        embedding: "model.embed_tokens".to_owned(),
+        positions: None,
+        final_norm: "model.norm".to_owned(),
+        head: "lm_head".to_owned(),
+        transposed: false,
+        rope_factors: None,
+    };
+    shape.architecture((0..layers).map(|i| original_layer(i, name == "qwen3")).collect(), places)
+}
+
+pub(super) fn of_metadata(name: &str, metadata: &Metadata<'_>) -> Result<Architecture, FamilyError> {
+    let (hidden, heads) = (metadata.size("embedding_length")?, metadata.size("attention.head_count")?);
+    let head_dim = match metadata.size_or("attention.key_length", None)? {
+        Some(head_dim) => head_dim,
+        None => {
+            settings::check_heads(hidden, heads)?;
+            hidden / heads
+        }
+    };
+    if metadata.size_or("expert_count", None)?.is_some() {
+        return Err(FamilyError::Unsupported {
+            key: format!("{name}.expert_count"),
+            value: "set".to_owned(),
+            advice: "models with experts do not load",
+        });
+    }
+    // The converter reorders the rows of queries and keys of this one architecture.
+    let style = if name == "llama" { RopeStyle::Neighbours } else { RopeStyle::Halves };
+    let dims = metadata.size_or("rope.dimension_count", None)?.unwrap_or(head_dim).min(head_dim);
+    let base = metadata.number_or("rope.freq_base", 10_000.0)?;
+    let shape = Shape {
+        family: name,
+        vocabulary: 0,
+        hidden,
+        heads,
+        kv_heads: metadata.size_or("attention.head_count_kv", Some(heads))?.unwrap_or(heads),
+        head_dim,
+        intermediate: metadata.size("feed_forward_length")?,
+        context: metadata.size("context_length")?,
+        epsilon: metadata.number_or("attention.layer_norm_rms_epsilon", 1e-6)?,
+        rope: Rope::new(dims, base, metadata.rope_scaling()?, style),
+        window: None,
+    };
+    let places = Places {
+        embedding: "token_embd".to_owned(),
+        positions: None,
+        final_norm: "output_norm".to_owned(),
+        head: "output".to_owned(),
+        transposed: false,
+        rope_factors: Some("rope_freqs".to_owned()),
+    };
+    let layer = |i| {
+        let place = |part: &str| Place::whole(format!("blk.{i}.{part}"));
+        let qk_norms = if name == "qwen3" { ["attn_q_norm", "attn_k_norm"].map(place) } else { [Place::None, Place::None] };
+        LayerPlaces { qk_norms, ..gguf_layer(i) }
+    };
+    shape.architecture((0..metadata.size("block_count")?).map(layer).collect(), places)
+}
+
+struct Shape<'a> {
+    family: &'a str,
+    vocabulary: usize,
+    hidden: usize,
+    heads: usize,
+    kv_heads: usize,
+    head_dim: usize,
+    intermediate: usize,
+    context: usize,
+    epsilon: f64,
+    rope: Rope,
+    window: Option<usize>,
+}
+
+impl Shape<'_> {
+    fn architecture(self, layers: Vec<LayerPlaces>, places: Places) -> Result<Architecture, FamilyError> {
+        settings::check_heads(self.heads, self.kv_heads)?;
+        let layer = |places| LayerShape { window: self.window, rope: Some(0), places };
+        Ok(Architecture {
+            family: self.family.to_owned(),
+            vocabulary: self.vocabulary,
+            hidden: self.hidden,
+            heads: self.heads,
+            kv_heads: self.kv_heads,
+            head_dim: self.head_dim,
+            intermediate: self.intermediate,
+            context: self.context,
+            norm: NormKind::Rms,
+            norm_epsilon: self.epsilon,
+            activation: Activation::Silu,
+            attention_scale: (self.head_dim as f64).powf(-0.5),
+            embedding_scale: 1.0,
+            parallel: false,
+            ropes: vec![self.rope],
+            layers: layers.into_iter().map(layer).collect(),
+            places,
+        })
+    }
+}
+
+fn original_layer(i: usize, qk_norms: bool) -> LayerPlaces {
+    let place = |name: &str| Place::whole(format!("model.layers.{i}.{name}"));
+    LayerPlaces {
+        attention_norm: place("input_layernorm"),
+        qkv: ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"].map(place),
+        qk_norms: if qk_norms { ["self_attn.q_norm", "self_attn.k_norm"].map(place) } else { [Place::None, Place::None] },
+        output: place("self_attn.o_proj"),
+        after_attention: Place::None,
+        mlp_norm: place("post_attention_layernorm"),
+        gate: place("mlp.gate_proj"),
+        up: place("mlp.up_proj"),
+        down: place("mlp.down_proj"),
+        after_mlp: Place::None,
+    }
+}

@@ -1,0 +1,317 @@
+//! Attention of stretches of tokens over their own texts in the paged cache: `softmax(q k / scale) v`, causal, and
+//! within a window where the layer has one.
+//!
+//! A text is a list of runs of slots, so texts that share a beginning read the same keys. Both products use the tiles
+//! of the linear layers: a page of 16 keys is a strip, and so are 16 columns of the values. Sums go in the order of the
+//! text, so that where a text was cut or shared cannot change its result.
+#![expect(unsafe_code, reason = "tiles over raw pages of the cache; threads write disjoint heads")]
+
+use std::cell::RefCell;
+
+use rayon::prelude::*;
+
+use super::isa::Isa;
+use super::math;
+use super::packed::LANES;
+use super::plain;
+#[cfg(target_arch = "x86_64")]
+use super::tile::{F32Strip, Rows, tiles};
+use crate::cache::{LayerCache, PAGE, Run};
+
+/// A stretch of new tokens of one text.
+#[derive(Clone, Copy, Debug)]
+pub struct Segment<'a> {
+    /// Its first row in the batch.
+    pub row: usize,
+    /// Its tokens.
+    pub len: usize,
+    /// The whole text up to and with these tokens.
+    pub runs: &'a [Run],
+    /// Position of its first token in the text.
+    pub position: usize,
+}
+
+/// Sizes of an attention layer.
+#[derive(Clone, Copy, Debug)]
+pub struct Shape {
+    /// Query heads.
+    pub heads: usize,
+    /// Key-value heads; each serves `heads / kv_heads` query heads.
+    pub kv_heads: usize,
+    /// Numbers in a head.
+    pub head_dim: usize,
+    /// Slots of the cache.
+    pub slots: usize,
+    /// A token sees itself and the `window - 1` tokens before it; `None` sees all.
+    pub window: Option<usize>,
+    /// What the products of queries and keys are multiplied with.
+    pub scale: f32,
+}
+
+/// Query rows that are worked on together, so that their scores stay in the cache of a core.
+const QUERY_ROWS: usize = 48;
+/// Below this many products, another thread costs more than it does.
+const WORTH_A_THREAD: usize = 60_000;
+
+/// Writes keys and values of the rows of a batch into their slots.
+pub fn store(cache: &mut LayerCache, shape: &Shape, segments: &[Segment<'_>], keys: &[f32], values: &[f32]) {
+    let (d, width) = (shape.head_dim, shape.kv_heads * shape.head_dim);
+    let columns = d.div_ceil(LANES);
+    let pages = shape.slots / PAGE;
+    for segment in segments {
+        for (row, slot) in slots_of(segment) {
+            for head in 0..shape.kv_heads {
+                let at = row * width + head * d;
+                let page = (head * pages + slot / PAGE) * d * PAGE + slot % PAGE;
+                for (i, &k) in keys[at..at + d].iter().enumerate() {
+                    cache.keys[page + i * PAGE] = k;
+                }
+                for (c, part) in values[at..at + d].chunks(LANES).enumerate() {
+                    let to = ((head * columns + c) * shape.slots + slot) * LANES;
+                    cache.values[to..to + part.len()].copy_from_slice(part);
+                }
+            }
+        }
+    }
+}
+
+/// Rows of the batch with their slots.
+fn slots_of<'a>(segment: &'a Segment<'_>) -> impl Iterator<Item = (usize, usize)> + 'a {
+    let slots = segment.runs.iter().flat_map(|run| run.start..run.start + run.len);
+    (segment.row..segment.row + segment.len).zip(slots.skip(segment.position))
+}
+
+#[derive(Clone, Copy)]
+struct Out(*mut f32);
+
+// SAFETY: each task writes the rows and heads of its own, which no other task touches.
+unsafe impl Send for Out {}
+// SAFETY: as above.
+unsafe impl Sync for Out {}
+
+#[derive(Default)]
+struct Scratch {
+    queries: Vec<f32>,
+    scores: Vec<f32>,
+    out: Vec<f32>,
+}
+
+thread_local! {
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
+}
+
+/// One task: some tokens of a segment and one key-value head.
+#[derive(Clone, Copy)]
+struct Task<'a> {
+    segment: Segment<'a>,
+    /// First token of the segment, and how many.
+    first: usize,
+    tokens: usize,
+    head: usize,
+}
+
+/// Attention of every segment; `queries` and `out` have `heads * head_dim` numbers a row.
+pub fn attention(cache: &LayerCache, shape: &Shape, segments: &[Segment<'_>], queries: &[f32], out: &mut [f32]) {
+    let group = shape.heads / shape.kv_heads;
+    let tokens = (QUERY_ROWS / group).max(1);
+    let mut tasks = Vec::new();
+    let mut work = 0;
+    for &segment in segments {
+        for first in (0..segment.len).step_by(tokens) {
+            let tokens = tokens.min(segment.len - first);
+            work += tokens * (segment.position + first + tokens) * shape.heads * shape.head_dim;
+            tasks.extend((0..shape.kv_heads).map(|head| Task { segment, first, tokens, head }));
+        }
+    }
+    let out = Out(out.as_mut_ptr());
+    let run = |task: &Task<'_>| SCRATCH.with_borrow_mut(|scratch| one_task(cache, shape, task, queries, out, scratch));
+    if rayon::current_num_threads() == 1 || work < WORTH_A_THREAD || tasks.len() == 1 {
+        tasks.iter().for_each(run);
+    } else {
+        tasks.par_iter().for_each(run);
+    }
+}
+
+/// A stretch of consecutive slots and the position of its first token.
+#[derive(Clone, Copy)]
+struct Stretch {
+    slot: usize,
+    len: usize,
+    position: usize,
+}
+
+fn one_task(
+    cache: &LayerCache,
+    shape: &Shape,
+    task: &Task<'_>,
+    queries: &[f32],
+    out: Out,
+    scratch: &mut Scratch,
+) {
+    let isa = Isa::get();
+    let (d, group) = (shape.head_dim, shape.heads / shape.kv_heads);
+    let rows = task.tokens * group;
+    let first = task.segment.position + task.first;
+    let end = first + task.tokens;
+    let start = shape.window.map_or(0, |window| (first + 1).saturating_sub(window));
+    let stretches: Vec<Stretch> = stretches(task.segment.runs, start, end).collect();
+    let from = stretches.first().map_or(0, |s| s.position);
+    // A page is written whole, also where the text ends inside it.
+    let width = end - from + PAGE;
+    let Scratch { queries: q, scores, out: sums } = scratch;
+    fill(q, rows * d);
+    for r in 0..rows {
+        let row = task.segment.row + task.first + r / group;
+        let at = (row * shape.heads + task.head * group + r % group) * d;
+        for (to, &from) in q[r * d..][..d].iter_mut().zip(&queries[at..at + d]) {
+            *to = from * shape.scale;
+        }
+    }
+    fill(scores, rows * width);
+    let pages = shape.slots / PAGE;
+    for stretch in &stretches {
+        let pages = &cache.keys[(task.head * pages + stretch.slot / PAGE) * d * PAGE..];
+        let count = stretch.len.div_ceil(PAGE);
+        keys_product(isa, q, rows, d, &pages[..count * d * PAGE], &mut scores[stretch.position - from..], width);
+    }
+    let columns = d.div_ceil(LANES);
+    let padded = columns * LANES;
+    fill(sums, rows * padded);
+    let mut norms = vec![0.0; rows];
+    for r in 0..rows {
+        let position = first + r / group;
+        let seen = shape.window.map_or(0, |window| (position + 1).saturating_sub(window)).max(from);
+        let row = &mut scores[r * width..][..end - from];
+        row[..seen - from].fill(0.0);
+        row[position + 1 - from..].fill(0.0);
+        norms[r] = 1.0 / math::exponentials(&mut row[seen - from..=position - from]);
+    }
+    for stretch in &stretches {
+        let at = ((task.head * columns) * shape.slots + stretch.slot) * LANES;
+        let strips = (&cache.values[at..], shape.slots * LANES, columns);
+        let x = &scores[stretch.position - from..];
+        values_product(isa, x, (rows, width, stretch.len), strips, sums);
+    }
+    for r in 0..rows {
+        let row = task.segment.row + task.first + r / group;
+        let at = (row * shape.heads + task.head * group + r % group) * d;
+        for (i, &sum) in sums[r * padded..][..d].iter().enumerate() {
+            // SAFETY: the row and the head belong to this task alone, and the batch has them.
+            unsafe { *out.0.add(at + i) = sum * norms[r] };
+        }
+    }
+}
+
+fn fill(buffer: &mut Vec<f32>, len: usize) {
+    buffer.clear();
+    buffer.resize(len, 0.0);
+}
+
+/// The slots of positions `start..end`, from the start of the page in which `start` lies.
+fn stretches(runs: &[Run], start: usize, end: usize) -> impl Iterator<Item = Stretch> + '_ {
+    let mut position = 0;
+    runs.iter().filter_map(move |run| {
+        let (first, last) = (position, (position + run.len).min(end));
+        position += run.len;
+        if last <= start.max(first) {
+            return None;
+        }
+        let skipped = start.saturating_sub(first) / PAGE * PAGE;
+        Some(Stretch { slot: run.start + skipped, len: last - first - skipped, position: first + skipped })
+    })
+}
+
+/// `scores[r][j] = q[r] . key[j]` for whole pages; what is written past the last token is overwritten or ignored.
+fn keys_product(isa: Isa, q: &[f32], rows: usize, d: usize, pages: &[f32], scores: &mut [f32], width: usize) {
+    match isa {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: the instruction set was detected; rows are a page wider than the text.
+        Isa::Avx512 | Isa::Avx512Bf16 => unsafe { keys_avx512(q, rows, d, pages, scores, width) },
+        _ => {
+            let mut page_scores = vec![0.0; rows * LANES];
+            for (p, page) in pages.chunks_exact(d * PAGE).enumerate() {
+                page_scores.fill(0.0);
+                plain::add_products(isa, q, (rows, d, 1), page, &mut page_scores, LANES);
+                for r in 0..rows {
+                    scores[r * width + p * PAGE..][..PAGE].copy_from_slice(&page_scores[r * LANES..][..PAGE]);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw")]
+unsafe fn keys_avx512(q: &[f32], rows: usize, d: usize, pages: &[f32], scores: &mut [f32], width: usize) {
+    let count = pages.len() / (d * PAGE);
+    let from = Rows { start: q.as_ptr(), by_row: d, by_column: 1 };
+    let mut p = 0;
+    while p < count {
+        let strip = |i: usize| F32Strip(pages[(p + i) * d * PAGE..].as_ptr());
+        let taken = if count - p >= 2 { 2 } else { 1 };
+        for row in scores.chunks_mut(width).take(rows) {
+            row[p * PAGE..(p + taken) * PAGE].fill(0.0);
+        }
+        let to = scores[p * PAGE..].as_mut_ptr();
+        // SAFETY: each row has `(p + taken) * 16` scores and `d` numbers of the query; the pages were bounded above.
+        unsafe {
+            if taken == 2 {
+                tiles(from, rows, [strip(0), strip(1)], d, to, width);
+            } else {
+                tiles(from, rows, [strip(0)], d, to, width);
+            }
+        }
+        p += taken;
+    }
+}
+
+/// Adds `scores[r][j] * value[j]` to `sums`, whose rows are whole strips.
+fn values_product(
+    isa: Isa,
+    scores: &[f32],
+    (rows, width, len): (usize, usize, usize),
+    (values, by_strip, columns): (&[f32], usize, usize),
+    sums: &mut [f32],
+) {
+    let padded = columns * LANES;
+    match isa {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: the instruction set was detected.
+        Isa::Avx512 | Isa::Avx512Bf16 => unsafe {
+            values_avx512(scores, (rows, width, len), (values, by_strip, columns), sums);
+        },
+        _ => {
+            for c in 0..columns {
+                let strip = &values[c * by_strip..][..len * LANES];
+                plain::add_products(isa, scores, (rows, width, 1), strip, &mut sums[c * LANES..], padded);
+            }
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw")]
+unsafe fn values_avx512(
+    scores: &[f32],
+    (rows, width, len): (usize, usize, usize),
+    (values, by_strip, columns): (&[f32], usize, usize),
+    sums: &mut [f32],
+) {
+    let from = Rows { start: scores.as_ptr(), by_row: width, by_column: 1 };
+    let padded = columns * LANES;
+    let mut c = 0;
+    while c < columns {
+        let strip = |i: usize| F32Strip(values[(c + i) * by_strip..][..len * LANES].as_ptr());
+        let to = sums[c * LANES..].as_mut_ptr();
+        // SAFETY: each row has `len` scores and `columns` strips of sums; the strips were bounded above.
+        unsafe {
+            if columns - c >= 2 {
+                tiles(from, rows, [strip(0), strip(1)], len, to, padded);
+                c += 2;
+            } else {
+                tiles(from, rows, [strip(0)], len, to, padded);
+                c += 1;
+            }
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! From a checkpoint to a decoder: finds each tensor, checks its shape against the architecture, and packs it.
+
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use crate::architecture::{Architecture, LayerPlaces, NormKind, Place, Rope};
+use crate::decoder::{Decoder, Layer, Linear, Norm};
+use crate::family::{self, FamilyError};
+use crate::files::{Checkpoint, FileError, RawTensor};
+use crate::kernel::Packed;
+
+/// Why a checkpoint does not load.
+#[derive(Debug, Error)]
+pub enum LoadError {
+    /// The files cannot be read.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The architecture does not load.
+    #[error(transparent)]
+    Family(#[from] FamilyError),
+    /// A tensor is not there.
+    #[error("tensor '{name}' is missing; the architecture '{family}' needs it")]
+    Missing {
+        /// Its name.
+        name: String,
+        /// The architecture.
+        family: String,
+    },
+    /// A tensor has another shape than the settings say.
+    #[error("tensor '{name}' has shape {found:?}, expected {expected:?} by the settings of the model")]
+    Shape {
+        /// Its name.
+        name: String,
+        /// Its shape.
+        found: Vec<usize>,
+        /// The shape that the settings ask for.
+        expected: Vec<usize>,
+    },
+    /// The numbers of a tensor cannot be read.
+    #[error("tensor '{name}': {reason}")]
+    Numbers {
+        /// Its name.
+        name: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A weight is NaN or infinite.
+    #[error("tensor '{name}' holds NaN or infinite numbers; the file is damaged or the training had diverged")]
+    NotFinite {
+        /// Its name.
+        name: String,
+    },
+}
+
+/// Loads the decoder of a checkpoint.
+///
+/// # Errors
+/// The family does not load, a tensor is missing, has another shape, or holds no usable numbers.
+pub fn decoder(checkpoint: Arc<Checkpoint>) -> Result<Decoder, LoadError> {
+    let mut architecture = family::architecture(&checkpoint)?;
+    let embedding = with_suffix(&checkpoint, &architecture.places.embedding, "weight")
+        .ok_or_else(|| missing(&architecture, &architecture.places.embedding))?;
+    let rows = embedding.info.shape.first().copied().unwrap_or(0);
+    if architecture.vocabulary == 0 {
+        architecture.vocabulary = rows;
+    }
+    let (vocabulary, hidden) = (architecture.vocabulary, architecture.hidden);
+    check_shape(&embedding, &[vocabulary, hidden])?;
+    let embedding_name = embedding.info.name.clone();
+    apply_rope_factors(&checkpoint, &mut architecture)?;
+    let source = Source { checkpoint: &checkpoint, architecture: &architecture };
+    let head = match source.tensor(&architecture.places.head, "weight") {
+        Some(head) => {
+            check_shape(&head, &[vocabulary, hidden])?;
+            let bias = source.vector(&architecture.places.head, "bias", vocabulary)?;
+            Linear { weights: source.pack(&head, hidden, &(0..vocabulary).collect::<Vec<_>>())?, bias }
+        }
+        None => Linear { weights: source.pack(&embedding, hidden, &(0..vocabulary).collect::<Vec<_>>())?, bias: None },
+    };
+    let positions = match &architecture.places.positions {
+        Some(name) => Some(source.positions(name)?),
+        None => None,
+    };
+    let final_norm = source.needed_norm(&Place::whole(&architecture.places.final_norm), hidden)?;
+    let layers: Result<Vec<Layer>, LoadError> =
+        architecture.layers.iter().map(|shape| source.layer(&shape.places, shape.window, shape.rope)).collect();
+    let layers = layers?;
+    Ok(Decoder { layers, positions, final_norm, head, embedding_name, checkpoint, architecture })
+}
+
+fn missing(architecture: &Architecture, name: &str) -> LoadError {
+    LoadError::Missing { name: format!("{name}.weight"), family: architecture.family.clone() }
+}
+
+/// The tensor `NAME.SUFFIX`, also where the checkpoint leaves out the first part of the name (`transformer.`).
+fn with_suffix<'a>(checkpoint: &'a Checkpoint, name: &str, suffix: &str) -> Option<RawTensor<'a>> {
+    let full = format!("{name}.{suffix}");
+    checkpoint.tensor(&full).or_else(|| checkpoint.tensor(full.split_once('.')?.1))
+}
+
+fn check_shape(tensor: &RawTensor<'_>, expected: &[usize]) -> Result<(), LoadError> {
+    if tensor.info.shape == expected {
+        return Ok(());
+    }
+    let (name, found) = (tensor.info.name.clone(), tensor.info.shape.clone());
+    Err(LoadError::Shape { name, found, expected: expected.to_vec() })
+}
+
+/// Divides rotary frequencies by the factors that a GGUF file carries for them.
+fn apply_rope_factors(checkpoint: &Checkpoint, architecture: &mut Architecture) -> Result<(), LoadError> {
+    let Some(name) = &architecture.places.rope_factors else { return Ok(()) };
+    let Some(tensor) = with_suffix(checkpoint, name, "weight") else { return Ok(()) };
+    let factors = numbers(&tensor)?;
+    for Rope { frequencies, .. } in &mut architecture.ropes {
+        check_shape(&tensor, &[frequencies.len()])?;
+        for (frequency, &factor) in frequencies.iter_mut().zip(&factors) {
+            *frequency /= f64::from(factor);
+        }
+    }
+    Ok(())
+}
+
+/// All numbers of a tensor, which must be finite.
+fn numbers(tensor: &RawTensor<'_>) -> Result<Vec<f32>, LoadError> {
+    let numbers = tensor.to_f32()?;
+    if numbers.iter().all(|x| x.is_finite()) {
+        return Ok(numbers);
+    }
+    Err(LoadError::NotFinite { name: tensor.info.name.clone() })
+}
+
+struct Source<'a> {
+    checkpoint: &'a Checkpoint,
+    architecture: &'a Architecture,
+}
+
+impl<'a> Source<'a> {
+    fn tensor(&self, name: &str, suffix: &str) -> Option<RawTensor<'a>> {
+        with_suffix(self.checkpoint, name, suffix)
+    }
+
+    fn needed(&self, name: &str) -> Result<RawTensor<'a>, LoadError> {
+        self.tensor(name, "weight").ok_or_else(|| missing(self.architecture, name))
+    }
+
+    /// A vector of `len` numbers, where there is one.
+    fn vector(&self, name: &str, suffix: &str, len: usize) -> Result<Option<Vec<f32>>, LoadError> {
+        let Some(tensor) = self.tensor(name, suffix) else { return Ok(None) };
+        check_shape(&tensor, &[len])?;
+        numbers(&tensor).map(Some)
+    }
+
+    fn pack(&self, tensor: &RawTensor<'_>, cols: usize, rows: &[usize]) -> Result<Packed, LoadError> {
+        let name = || tensor.info.name.clone();
+        let packed = Packed::from_raw(&tensor.info.dtype, tensor.data, cols, rows)
+            .map_err(|reason| LoadError::Numbers { name: name(), reason })?;
+        if packed.is_finite() { Ok(packed) } else { Err(LoadError::NotFinite { name: name() }) }
+    }
+
+    /// Embeddings of positions, row after row.
+    fn positions(&self, name: &str) -> Result<Vec<f32>, LoadError> {
+        let tensor = self.needed(name)?;
+        check_shape(&tensor, &[self.architecture.context, self.architecture.hidden])?;
+        numbers(&tensor)
+    }
+
+    fn norm(&self, place: &Place, len: usize) -> Result<Option<Norm>, LoadError> {
+        let Place::Whole(name) = place else { return Ok(None) };
+        let tensor = self.needed(name)?;
+        check_shape(&tensor, &[len])?;
+        let mut weight = numbers(&tensor)?;
+        let epsilon = self.architecture.norm_epsilon as f32;
+        let bias = match self.architecture.norm {
+            NormKind::Rms => None,
+            NormKind::RmsPlusOne => {
+                weight.iter_mut().for_each(|w| *w += 1.0);
+                None
+            }
+            NormKind::Layer => Some(self.vector(name, "bias", len)?.unwrap_or_else(|| vec![0.0; len])),
+        };
+        Ok(Some(Norm { weight, bias, epsilon }))
+    }
+
+    fn needed_norm(&self, place: &Place, len: usize) -> Result<Norm, LoadError> {
+        self.norm(place, len)?.ok_or_else(|| missing(self.architecture, "norm"))
+    }
+
+    /// A linear layer of `rows` outputs and `cols` inputs, where the model has it.
+    fn linear(&self, place: &Place, rows: usize, cols: usize) -> Result<Option<Linear>, LoadError> {
+        let (name, thirds) = match place {
+            Place::None => return Ok(None),
+            Place::Whole(name) => (name, 1),
+            Place::Third { name, .. } | Place::ThirdOfEachHead { name, .. } => (name, 3),
+        };
+        let head_dim = self.architecture.head_dim;
+        let order: Vec<usize> = match place {
+            Place::Third { part, .. } => (part * rows..(part + 1) * rows).collect(),
+            Place::ThirdOfEachHead { part, .. } => {
+                (0..rows).map(|r| (r / head_dim * 3 + part) * head_dim + r % head_dim).collect()
+            }
+            _ => (0..rows).collect(),
+        };
+        let tensor = self.needed(name)?;
+        let bias = self.vector(name, "bias", thirds * rows)?.map(|all| order.iter().map(|&r| all[r]).collect());
+        let weights = if self.architecture.places.transposed {
+            check_shape(&tensor, &[cols, thirds * rows])?;
+            let all = numbers(&tensor)?;
+            let plain: Vec<f32> =
+                order.iter().flat_map(|&r| (0..cols).map(move |c| (c, r))).map(|(c, r)| all[c * thirds * rows + r]).collect();
+            Packed::from_f32(rows, cols, &plain)
+        } else {
+            check_shape(&tensor, &[thirds * rows, cols])?;
+            self.pack(&tensor, cols, &order)?
+        };
+        Ok(Some(Linear { weights, bias }))
+    }
+
+    fn needed_linear(&self, place: &Place, rows: usize, cols: usize) -> Result<Linear, LoadError> {
+        self.linear(place, rows, cols)?.ok_or_else(|| missing(self.architecture, "linear"))
+    }
+
+    fn layer(&self, places: &LayerPlaces, window: Option<usize>, rope: Option<usize>) -> Result<Layer, LoadError> {
+        let a = self.architecture;
+        let (q_width, kv_width) = (a.heads * a.head_dim, a.kv_heads * a.head_dim);
+        Ok(Layer {
+            attention_norm: self.needed_norm(&places.attention_norm, a.hidden)?,
+            q: self.needed_linear(&places.qkv[0], q_width, a.hidden)?,
+            k: self.needed_linear(&places.qkv[1], kv_width, a.hidden)?,
+            v: self.needed_linear(&places.qkv[2], kv_width, a.hidden)?,
+            q_norm: self.norm(&places.qk_norms[0], a.head_dim)?,
+            k_norm: self.norm(&places.qk_norms[1], a.head_dim)?,
+            output: self.needed_linear(&places.output, a.hidden, q_width)?,
+            after_attention: self.norm(&places.after_attention, a.hidden)?,
+            mlp_norm: self.needed_norm(&places.mlp_norm, a.hidden)?,
+            gate: self.linear(&places.gate, a.intermediate, a.hidden)?,
+            up: self.needed_linear(&places.up, a.intermediate, a.hidden)?,
+            down: self.needed_linear(&places.down, a.hidden, a.intermediate)?,
+            after_mlp: self.norm(&places.after_mlp, a.hidden)?,
+            window,
+            rope,
+        })
+    }
+}

@@ -1,0 +1,55 @@
+//! Running a decoder on plain token ids: logits, and hidden states by layer.
+
+use crate::cache::Path;
+use crate::decoder::Decoder;
+use crate::error::EngineError;
+use crate::kernel::Segment;
+
+fn check(decoder: &Decoder, ids: &[u32]) -> Result<(), EngineError> {
+    let (vocabulary, context) = (decoder.architecture.vocabulary, decoder.architecture.context);
+    if ids.is_empty() {
+        return Err(EngineError::EmptyRequest { request: 1 });
+    }
+    if ids.len() > context {
+        return Err(EngineError::TooLong { tokens: ids.len(), context });
+    }
+    match ids.iter().find(|&&id| id as usize >= vocabulary) {
+        Some(&token) => Err(EngineError::TokenOutside { token, vocabulary }),
+        None => Ok(()),
+    }
+}
+
+/// Logits of the token after the last one, one a token of the vocabulary.
+///
+/// # Errors
+/// There is no token, there are more than the context, one is not in the vocabulary, or the logits are not finite.
+pub fn last_logits(decoder: &Decoder, ids: &[u32]) -> Result<Vec<f32>, EngineError> {
+    let hidden = hidden(decoder, ids, None)?;
+    let width = decoder.architecture.hidden;
+    let logits = decoder.logits(&hidden[hidden.len() - width..]);
+    if logits.iter().all(|x| x.is_finite()) { Ok(logits) } else { Err(EngineError::NotFinite) }
+}
+
+/// Hidden states of every token after each layer, `hidden` numbers a token: the embedding first, then one matrix a
+/// layer, before the final norm.
+///
+/// # Errors
+/// As for [`last_logits`].
+pub fn hidden_states(decoder: &Decoder, ids: &[u32]) -> Result<Vec<Vec<f32>>, EngineError> {
+    let mut layers = Vec::new();
+    hidden(decoder, ids, Some(&mut |_, states| layers.push(states.to_vec())))?;
+    Ok(layers)
+}
+
+fn hidden(
+    decoder: &Decoder,
+    ids: &[u32],
+    tap: Option<&mut crate::decoder::HiddenTap<'_>>,
+) -> Result<Vec<f32>, EngineError> {
+    check(decoder, ids)?;
+    let mut cache = decoder.cache(ids.len());
+    let mut path = Path::default();
+    cache.extend(&mut path, ids.len())?;
+    let segment = Segment { row: 0, len: ids.len(), runs: path.runs(), position: 0 };
+    Ok(decoder.forward(&mut cache, ids, &[segment], tap)?)
+}
