@@ -156,20 +156,33 @@ def votes(args):
 def cold(args):
     """The whole process of `gap` in the profile of the README's command."""
     binary = built("build", "--workspace", "--bin", "weighbridge")
+    gap = ["gap", "--from", "snapshot"]
     commands = {
-        "gap, 500 fresh draws": ["gap", "--from", "snapshot"],
-        "gap --format json, 500 fresh draws": ["gap", "--from", "snapshot", "--format", "json"],
-        "gap --draws 20, the fewest": ["gap", "--from", "snapshot", "--draws", "20"],
+        f"gap, {DRAWS} fresh draws": [*gap, "--no-cache"],
+        f"gap, {DRAWS} fresh draws, then kept": gap,
+        f"gap, {DRAWS} cached draws": gap,
+        f"gap --format json, {DRAWS} cached draws": [*gap, "--format", "json"],
+        "gap --draws 20, the fewest, fresh": [*gap, "--draws", "20", "--no-cache"],
         "--version, the floor": ["--version"],
     }
+    fresh, kept, cached, *_ = commands
     runs = {name: [] for name in commands}
-    for _ in range(args.repeats):
-        for name, arguments in commands.items():
-            runs[name].append(run(binary, *arguments))
+    with tempfile.TemporaryDirectory() as home:
+        # Nothing of the user's own cache or lake, and of the cache only what this bench puts there.
+        places = {name: home for name in ("HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME")}
+        for _ in range(args.repeats):
+            for name, arguments in commands.items():
+                if name == kept:
+                    shutil.rmtree(Path(home, "weighbridge"), ignore_errors=True)
+                runs[name].append(run(binary, *arguments, **places))
+    if len({r.out for name in (fresh, kept, cached) for r in runs[name]}) != 1:
+        sys.exit("cached and fresh draws give different reports")
     for name, of in runs.items():
         say(f"{name}: wall", spread([r.wall for r in of], " s"))
         say(f"{name}: CPU", spread([r.cpu for r in of], " s"))
         say(f"{name}: peak memory", spread([r.peak_mb for r in of], " MiB"))
+    ratios = [a.wall / b.wall for a, b in zip(runs[fresh], runs[cached])]
+    say("fresh over cached: wall", spread(ratios, " times"))
 
 
 COMPARE = ["compare", "model-a", "model-b", "--benchmark", "synthetic", "--format", "json"]
