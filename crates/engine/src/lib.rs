@@ -7,6 +7,7 @@ pub mod decoder;
 mod error;
 pub mod family;
 pub mod files;
+pub mod inspect;
 mod kernel;
 pub mod load;
 pub mod run;

@@ -15,6 +15,7 @@ mod map;
 pub mod safetensors;
 mod suspicion;
 
+pub(crate) use checkpoint::read_bounded;
 pub use checkpoint::{Checkpoint, Layout};
 pub use dequant::dequantise;
 pub use dtype::{Dtype, ForeignDtype};

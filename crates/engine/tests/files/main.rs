@@ -10,6 +10,7 @@ mod build;
 mod corpus;
 mod dequant;
 mod folders;
+mod inspect;
 mod memory;
 mod mutations;
 mod rules;
