@@ -59,3 +59,18 @@ fn gpt_neo_past_its_local_window() {
         check(&folder, 1e-4);
     }
 }
+
+/// Small random checkpoints, made and run by `transformers`: see `goldens/README.md`.
+#[test]
+fn every_family_equals_transformers() {
+    let goldens = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens");
+    let mut checked = Vec::new();
+    for entry in std::fs::read_dir(&goldens).expect("the goldens") {
+        let folder = entry.expect("an entry").path();
+        if folder.join("config.json").exists() {
+            check(&folder, 1e-4);
+            checked.push(folder.file_name().expect("a name").to_string_lossy().into_owned());
+        }
+    }
+    assert!(checked.len() >= 11, "only {checked:?}");
+}
