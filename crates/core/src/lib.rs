@@ -7,6 +7,7 @@ mod access;
 mod date;
 mod estimate;
 mod id;
+mod language_model;
 mod sample;
 mod units;
 
@@ -15,5 +16,9 @@ pub use date::{DAYS_PER_MONTH, DateError, DatePrecision, ReleaseDate};
 pub use date::{days_between, format_date, months_between, parse_date};
 pub use estimate::Estimate;
 pub use id::{BenchmarkId, ModelId};
+pub use language_model::{
+    Finish, Generation, GenerationRequest, LanguageModel, Loglikelihood, LoglikelihoodRequest, Message, ModelError,
+    Progress, Prompt, Sampling,
+};
 pub use sample::{SampleRow, SampleState, SampleStream, SampleView, StateCounts, StreamError};
 pub use units::Usd;

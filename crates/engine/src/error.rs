@@ -3,6 +3,7 @@
 use thiserror::Error;
 
 use crate::cache::CacheFull;
+use crate::chat::ChatError;
 use crate::files::FileError;
 use crate::load::LoadError;
 use crate::tokenizer::TokenizerError;
@@ -19,6 +20,9 @@ pub enum EngineError {
     /// The tokenizer is missing or fails.
     #[error(transparent)]
     Tokenizer(#[from] TokenizerError),
+    /// The chat template fails.
+    #[error(transparent)]
+    Chat(#[from] ChatError),
     /// A request does not fit into the cache.
     #[error(transparent)]
     Cache(#[from] CacheFull),

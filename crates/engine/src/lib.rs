@@ -7,11 +7,15 @@ pub mod decoder;
 mod error;
 pub mod family;
 pub mod files;
+pub mod generate;
 pub mod inspect;
 mod kernel;
 pub mod load;
+pub mod model;
 pub mod run;
+pub mod sampler;
 pub mod score;
 pub mod tokenizer;
 
 pub use error::EngineError;
+pub use model::{Model, Options};

@@ -53,3 +53,32 @@ fn hidden(
     let segment = Segment { row: 0, len: ids.len(), runs: path.runs(), position: 0 };
     Ok(decoder.forward(&mut cache, ids, &[segment], tap)?)
 }
+
+/// Decodes `steps` tokens greedily for `streams` copies of a text together, for measurements.
+///
+/// # Errors
+/// As for [`last_logits`].
+pub fn decode_steps(decoder: &Decoder, ids: &[u32], streams: usize, steps: usize) -> Result<(), EngineError> {
+    check(decoder, ids)?;
+    let mut cache = decoder.cache(streams * (ids.len() + steps + crate::cache::PAGE));
+    let mut paths: Vec<Path> = (0..streams).map(|_| Path::default()).collect();
+    let mut tokens: Vec<u32> = ids.iter().copied().cycle().take(ids.len() * streams).collect();
+    let (width, vocabulary) = (decoder.architecture.hidden, decoder.architecture.vocabulary);
+    for _ in 0..=steps {
+        let each = tokens.len() / streams;
+        for path in &mut paths {
+            cache.extend(path, each)?;
+        }
+        let segments: Vec<Segment<'_>> = paths
+            .iter()
+            .enumerate()
+            .map(|(i, path)| Segment { row: i * each, len: each, runs: path.runs(), position: path.len() - each })
+            .collect();
+        let hidden = decoder.forward(&mut cache, &tokens, &segments, None)?;
+        let last: Vec<f32> =
+            hidden.chunks_exact(each * width).flat_map(|stream| &stream[(each - 1) * width..]).copied().collect();
+        let logits = decoder.logits(&last);
+        tokens = logits.chunks_exact(vocabulary).map(|row| crate::kernel::math::distribution(row).argmax).collect();
+    }
+    Ok(())
+}
