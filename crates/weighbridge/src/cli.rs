@@ -40,6 +40,14 @@ pub enum Command {
     Lake(LakeArgs),
     /// Check the embedded facts, or a folder of facts.
     Catalog(CatalogArgs),
+    /// Show what a weight file or a model's folder is, from its headers alone: shape, parameters, license, memory.
+    Inspect(InspectArgs),
+    /// Ask open weights a question; they run in this process.
+    Ask(AskArgs),
+    /// Score continuations after their contexts, by the rules of lm-evaluation-harness.
+    Loglikelihood(LoglikelihoodArgs),
+    /// The logits of the token after some token ids, for checks from outside.
+    Logits(LogitsArgs),
     /// Print a completion script for a shell.
     Completions {
         /// The shell.
@@ -153,6 +161,85 @@ pub struct RankArgs {
     pub format: Format,
 }
 
+/// Options of `ask`.
+#[derive(Debug, Args)]
+pub struct AskArgs {
+    /// A .gguf file, a folder with safetensors, or hf:OWNER/NAME@REVISION.
+    pub model: String,
+    /// The question; '-' reads it from standard input.
+    pub prompt: String,
+    /// What the model is told before the question.
+    #[arg(long)]
+    pub system: Option<String>,
+    /// Continue the text as it stands, without the chat template of the model.
+    #[arg(long, conflicts_with = "system")]
+    pub raw: bool,
+    /// Longest answer, in tokens.
+    #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_tokens: u32,
+    /// End before this text; may be given several times.
+    #[arg(long, value_name = "TEXT")]
+    pub stop: Vec<String>,
+    /// What logits are divided by; 0 takes the likeliest token.
+    #[arg(long, default_value_t = 0.0)]
+    pub temperature: f64,
+    /// Draw from the K likeliest tokens only.
+    #[arg(long, value_name = "K")]
+    pub top_k: Option<usize>,
+    /// Draw from the likeliest tokens that together reach this probability.
+    #[arg(long, default_value_t = 1.0)]
+    pub top_p: f64,
+    /// Draw from tokens at least this many times as likely as the likeliest.
+    #[arg(long, default_value_t = 0.0)]
+    pub min_p: f64,
+    /// Seed of the draws.
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// Threads [default: one a core].
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    pub threads: Option<u16>,
+    /// Form of the output.
+    #[arg(long, value_enum, default_value_t = AskFormat::Text)]
+    pub format: AskFormat,
+}
+
+/// Form of an answer of a model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum AskFormat {
+    /// The text as it comes.
+    Text,
+    /// The text with its tokens, log-probabilities and reason to end.
+    Json,
+}
+
+/// Options of `loglikelihood`.
+#[derive(Debug, Args)]
+pub struct LoglikelihoodArgs {
+    /// A .gguf file, a folder with safetensors, or hf:OWNER/NAME@REVISION.
+    pub model: String,
+    /// A file of lines {"context": TEXT, "continuation": TEXT}; '-' reads standard input.
+    pub requests: PathBuf,
+    /// Also tell how many tokens ran through the model, on standard error.
+    #[arg(long)]
+    pub verbose: bool,
+    /// Threads [default: one a core].
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    pub threads: Option<u16>,
+}
+
+/// Options of `logits`.
+#[derive(Debug, Args)]
+pub struct LogitsArgs {
+    /// A .gguf file, a folder with safetensors, or hf:OWNER/NAME@REVISION.
+    pub model: String,
+    /// Token ids, separated by commas.
+    #[arg(long, value_delimiter = ',', required = true)]
+    pub ids: Vec<u32>,
+    /// Threads [default: one a core].
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    pub threads: Option<u16>,
+}
+
 /// Options of `import`.
 #[derive(Debug, Args)]
 pub struct ImportArgs {
@@ -193,6 +280,28 @@ pub enum LakeCommand {
         #[arg(long, value_enum, default_value_t = Format::Text)]
         format: Format,
     },
+}
+
+/// Options of `inspect`.
+#[derive(Debug, Args)]
+pub struct InspectArgs {
+    /// A .gguf or .safetensors file, or a folder with config.json and weights.
+    pub path: PathBuf,
+    /// Tokens of each text, for the memory needed [default: the model's context].
+    #[arg(long, value_name = "TOKENS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub context: Option<u64>,
+    /// Texts at once, for the memory needed.
+    #[arg(long, value_name = "TEXTS", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    pub batch: u64,
+    /// Read every byte for a hash of the content.
+    #[arg(long)]
+    pub hash: bool,
+    /// Print only the chat template, as it stands in the file.
+    #[arg(long)]
+    pub template: bool,
+    /// Form of the output.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
 }
 
 /// Options of `catalog`.

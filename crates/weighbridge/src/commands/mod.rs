@@ -1,11 +1,16 @@
 //! One command a file; each takes its arguments and gives its answer as text.
 
+mod ask;
 mod catalog;
 mod compare;
 mod gap;
 mod import;
+mod inspect;
 mod lake;
+mod loglikelihood;
+mod logits;
 mod models;
+mod open_weights;
 mod rank;
 
 use std::path::Path;
@@ -31,6 +36,10 @@ pub fn run(cli: Cli, screen: Screen) -> anyhow::Result<Answer> {
         Command::Import(args) => import::run(&args, lake, screen),
         Command::Lake(args) => lake::run(args.command, lake, screen),
         Command::Catalog(args) => catalog::run(&args.command, screen),
+        Command::Inspect(args) => inspect::run(&args, screen),
+        Command::Ask(args) => ask::run(&args, screen),
+        Command::Loglikelihood(args) => loglikelihood::run(&args, screen),
+        Command::Logits(args) => logits::run(&args),
         Command::Completions { shell } => {
             let mut out = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "weighbridge", &mut out);

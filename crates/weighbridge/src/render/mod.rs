@@ -3,6 +3,7 @@
 pub mod gap_csv;
 pub mod gap_markdown;
 pub mod gap_text;
+pub mod inspect;
 pub mod progress;
 pub mod table;
 

@@ -34,6 +34,13 @@ impl Bar {
         Self { bar, done: AtomicU64::new(0) }
     }
 
+    /// So many steps are done.
+    pub fn set(&self, done: u64) {
+        if let Some(bar) = self.bar.as_ref().filter(|bar| bar.elapsed() > PATIENCE) {
+            bar.set_position(done);
+        }
+    }
+
     /// One more step is done; may be called from any thread.
     pub fn tick(&self) {
         let done = self.done.fetch_add(1, Ordering::Relaxed) + 1;

@@ -1,0 +1,30 @@
+//! `weighbridge logits`: what a model computes for token ids, so that it can be checked from outside.
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use serde_json::json;
+use weighbridge_engine::files::Checkpoint;
+use weighbridge_engine::{Options, load, model, run};
+
+use crate::Answer;
+use crate::cli::LogitsArgs;
+use crate::render::json;
+
+use super::open_weights;
+
+/// Runs the command. It needs no tokenizer.
+///
+/// # Errors
+/// The model does not load, or does not take the ids.
+pub fn run(args: &LogitsArgs) -> anyhow::Result<Answer> {
+    let path = open_weights::locate(&args.model)?;
+    let pool = model::pool(Options { threads: args.threads.map(usize::from) })?;
+    let logits = pool.install(|| -> anyhow::Result<Vec<f32>> {
+        let checkpoint = Checkpoint::open(&path)?;
+        let decoder = load::decoder(Arc::new(checkpoint)).with_context(|| format!("cannot load '{}'", args.model))?;
+        Ok(run::last_logits(&decoder, &args.ids)?)
+    })?;
+    let top = logits.iter().enumerate().fold(0, |top, (i, x)| if *x > logits[top] { i } else { top });
+    Ok(Answer::plain(json(&json!({ "ids": args.ids, "argmax": top, "logits": logits }))?))
+}
