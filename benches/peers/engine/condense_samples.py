@@ -55,8 +55,7 @@ def condense(row):
 
 def write(path, requests):
     prefix = os.path.commonprefix([request["context"] for request in requests])
-    if len(prefix) < LEAST_PREFIX:
-        prefix = ""
+    prefix = prefix[: prefix.rfind("\n\n") + 2] if len(prefix) >= LEAST_PREFIX and "\n\n" in prefix else ""
     lines = [{"prefix": prefix}] if prefix else []
     lines += [request | {"context": request["context"][len(prefix) :]} for request in requests]
     path.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
@@ -64,6 +63,7 @@ def write(path, requests):
 
 def summary(results, rows, requests):
     (task, scores), config = next(iter(results["results"].items())), results["config"]
+    generation = results["configs"][task].get("generation_kwargs")
     numbers = {key.split(",")[0]: value for key, value in scores.items() if isinstance(value, float)}
     return {
         "task": task,
@@ -73,7 +73,7 @@ def summary(results, rows, requests):
         "docs": len(rows),
         "requests": len(requests),
         "scores": numbers,
-    }
+    } | ({"generation_kwargs": generation} if generation else {})
 
 
 if __name__ == "__main__":
