@@ -8,6 +8,7 @@ mod error;
 pub mod family;
 pub mod files;
 pub mod generate;
+pub mod hub;
 pub mod inspect;
 mod kernel;
 pub mod load;

@@ -1,6 +1,9 @@
 //! Tokenizers against the ids of the original libraries (goldens beside this file) and, where they have been fetched,
 //! against llama.cpp's own vectors and real models.
 
+#![expect(clippy::unwrap_used, reason = "a test stops where its input cannot be read")]
+#![expect(clippy::print_stderr, reason = "a skipped check must be seen")]
+
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
@@ -249,9 +252,7 @@ fn damaged_and_hostile_metadata_are_named() {
             "'a' is there twice, as 0 and as 2",
         ),
         (
-            bpe()
-                .strings("tokenizer.ggml.tokens", &["a".repeat(70_000)])
-                .strings("tokenizer.ggml.merges", &none),
+            bpe().strings("tokenizer.ggml.tokens", &["a".repeat(70_000)]).strings("tokenizer.ggml.merges", &none),
             "token 0 has 70000 bytes",
         ),
         (
@@ -269,7 +270,10 @@ fn damaged_and_hostile_metadata_are_named() {
             "'tokenizer.ggml.add_bos_token' is true, but no token is named",
         ),
         (llama(), "no 'tokenizer.ggml.scores'"),
-        (llama().f32s("tokenizer.ggml.scores", &[0.0]), "'tokenizer.ggml.scores' has 1 entries, but there are 4 tokens"),
+        (
+            llama().f32s("tokenizer.ggml.scores", &[0.0]),
+            "'tokenizer.ggml.scores' has 1 entries, but there are 4 tokens",
+        ),
         (llama().f32s("tokenizer.ggml.scores", &[0.0, f32::NAN, 0.0, 0.0]), "the score of token 1 is NaN"),
         (
             llama().f32s("tokenizer.ggml.scores", &[0.0; 4]).i32s("tokenizer.ggml.token_type", &[1; 5]),
@@ -384,10 +388,8 @@ fn ids_are_those_of_llama_cpp() {
         let (Some(texts), Some(ids)) = (beside("inp"), beside("out")) else { continue };
         let (texts, ids) = (String::from_utf8(texts).unwrap(), String::from_utf8(ids).unwrap());
         let texts: Vec<&str> = texts.split("\n__ggml_vocab_test__\n").collect();
-        let ids: Vec<Vec<u32>> = ids
-            .lines()
-            .map(|line| line.split_whitespace().map(|id| id.parse().unwrap()).collect())
-            .collect();
+        let ids: Vec<Vec<u32>> =
+            ids.lines().map(|line| line.split_whitespace().map(|id| id.parse().unwrap()).collect()).collect();
         for (text, expected) in texts.iter().zip(&ids) {
             let found = tokenizer.encode(text, AddSpecial::Never).unwrap();
             assert_eq!(&found, expected, "{name}: {text:?}");

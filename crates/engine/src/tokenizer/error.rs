@@ -25,7 +25,9 @@ pub enum TokenizerError {
         expected: usize,
     },
     /// The kind of tokenizer is not one that is converted here.
-    #[error("tokenizer.ggml.model is '{model}'; those that load are gpt2, llama and t5; use the safetensors of this model")]
+    #[error(
+        "tokenizer.ggml.model is '{model}'; those that load are gpt2, llama and t5; use the safetensors of this model"
+    )]
     UnknownModel {
         /// The kind that the file names.
         model: String,
@@ -98,7 +100,9 @@ pub enum TokenizerError {
         text: String,
     },
     /// A merge of pieces that are no tokens.
-    #[error("merge {index} needs the piece '{piece}', which is not in the vocabulary; the file is damaged, fetch it again")]
+    #[error(
+        "merge {index} needs the piece '{piece}', which is not in the vocabulary; the file is damaged, fetch it again"
+    )]
     MergeUnknown {
         /// Its place in the list, from 0.
         index: usize,

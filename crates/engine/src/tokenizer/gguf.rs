@@ -8,8 +8,8 @@ use std::borrow::Cow;
 
 use tokenizers::models::bpe::{BPE, Vocab};
 use tokenizers::models::unigram::Unigram;
-use tokenizers::normalizers::{NormalizerWrapper, Precompiled, Prepend, Replace, Sequence as Normalizers, Strip};
 use tokenizers::normalizers::replace::ReplacePattern;
+use tokenizers::normalizers::{NormalizerWrapper, Precompiled, Prepend, Replace, Sequence as Normalizers, Strip};
 use tokenizers::pre_tokenizers::PreTokenizerWrapper;
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::pre_tokenizers::metaspace::{Metaspace, PrependScheme};
@@ -133,8 +133,11 @@ fn check<'a>(metadata: &Metadata<'a>) -> Result<Checked<'a>, TokenizerError> {
             return Err(TokenizerError::Length { key, found, expected: count });
         }
     }
-    let mut checked =
-        Checked { texts: Vec::with_capacity(count), kinds: Vec::with_capacity(count), ids: Vocab::with_capacity(count) };
+    let mut checked = Checked {
+        texts: Vec::with_capacity(count),
+        kinds: Vec::with_capacity(count),
+        ids: Vocab::with_capacity(count),
+    };
     for (id, text) in metadata.tokens.iter().enumerate() {
         if text.len() > LONGEST_TOKEN {
             return Err(TokenizerError::TokenTooLong { id, bytes: text.len(), limit: LONGEST_TOKEN });
@@ -250,8 +253,8 @@ type Made = (tokenizers::Tokenizer, Spelling, Defaults);
 fn byte_level(metadata: &Metadata<'_>, checked: &Checked<'_>) -> Result<Made, TokenizerError> {
     let lines = metadata.merges.ok_or(TokenizerError::Missing { key: "tokenizer.ggml.merges", expected: "texts" })?;
     let name = metadata.pre.unwrap_or("default");
-    let rule = pre::rule(name)
-        .ok_or_else(|| TokenizerError::UnknownPre { pre: shortened(name), known: pre::names() })?;
+    let rule =
+        pre::rule(name).ok_or_else(|| TokenizerError::UnknownPre { pre: shortened(name), known: pre::names() })?;
     let merges = merges::listed(lines.iter().map(String::as_str), &checked.ids)?;
     let model = guarded("take the vocabulary", || {
         BPE::builder().vocab_and_merges(checked.ids.clone(), merges).ignore_merges(rule.whole_words).build()
@@ -299,8 +302,7 @@ fn sentence_piece(metadata: &Metadata<'_>, checked: &Checked<'_>) -> Result<Made
         .map(|((text, _), &score)| (&**text, score))
         .collect();
     let merges = merges::scored(&mergeable, &checked.ids);
-    let mut builder =
-        BPE::builder().vocab_and_merges(checked.ids.clone(), merges).byte_fallback(true).fuse_unk(true);
+    let mut builder = BPE::builder().vocab_and_merges(checked.ids.clone(), merges).byte_fallback(true).fuse_unk(true);
     if let Some((_, text)) = unknown(metadata, checked)? {
         builder = builder.unk_token(text.to_owned());
     }

@@ -41,12 +41,12 @@ impl Settings {
         config: Option<&Value>,
         generation: Option<&Value>,
     ) -> Self {
-        let text = |key: &str| {
-            [tokenizer_config, special_map].into_iter().flatten().find_map(|file| content(file.get(key)?))
-        };
+        let text =
+            |key: &str| [tokenizer_config, special_map].into_iter().flatten().find_map(|file| content(file.get(key)?));
         let truth = |key: &str| tokenizer_config.and_then(|file| file.get(key)?.as_bool());
         let ids = |key: &str| -> Vec<u32> {
-            let found = [generation, config].into_iter().flatten().find_map(|file| file.get(key).filter(|v| !v.is_null()));
+            let found =
+                [generation, config].into_iter().flatten().find_map(|file| file.get(key).filter(|v| !v.is_null()));
             match found {
                 Some(Value::Array(many)) => many.iter().filter_map(whole).collect(),
                 Some(one) => whole(one).into_iter().collect(),
@@ -151,7 +151,8 @@ fn from_lists(vocabulary: &[u8], lines: &[u8], settings: &Settings) -> Result<To
         });
     }
     // What is not listed as added but begins or ends a text is a token of its own, as in `transformers`.
-    let named = |text: &Option<String>| text.as_ref().map(|text| AddedToken::from(text.clone(), true).normalized(false));
+    let named =
+        |text: &Option<String>| text.as_ref().map(|text| AddedToken::from(text.clone(), true).normalized(false));
     let mut added: Vec<AddedToken> = [named(&settings.bos), named(&settings.eos)].into_iter().flatten().collect();
     if settings.bos.is_none() && settings.eos.is_none() && ids.contains_key("<|endoftext|>") {
         added.push(AddedToken::from("<|endoftext|>", true).normalized(false));
@@ -273,7 +274,8 @@ fn around(library: &Library) -> Result<(Vec<u32>, Vec<u32>), TokenizerError> {
     let full = guarded("encode the text", || library.encode_fast("a", true))?;
     let (plain, full) = (plain.get_ids(), full.get_ids());
     let place = if plain.is_empty() { Some(0) } else { full.windows(plain.len()).position(|part| part == plain) };
-    let place = place.ok_or_else(|| malformed("tokenizer.json, post_processor", "it changes the tokens of the text"))?;
+    let place =
+        place.ok_or_else(|| malformed("tokenizer.json, post_processor", "it changes the tokens of the text"))?;
     let (before, rest) = full.split_at(place);
     Ok((before.to_vec(), rest.get(plain.len()..).unwrap_or(&[]).to_vec()))
 }

@@ -60,8 +60,11 @@ pub(crate) fn scored(pieces: &[(&str, f32)], vocabulary: &Vocab) -> Merges {
             }
         }
         of_piece.sort_unstable();
-        splits.extend(of_piece.iter().map(|&(_, _, before, left, right)| {
-            Split { left, right, score, lengths: (before, right.chars().count()) }
+        splits.extend(of_piece.iter().map(|&(_, _, before, left, right)| Split {
+            left,
+            right,
+            score,
+            lengths: (before, right.chars().count()),
         }));
     }
     splits.sort_by(|a, b| b.score.total_cmp(&a.score).then_with(|| b.lengths.cmp(&a.lengths)));

@@ -15,6 +15,7 @@ mod stream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 pub use error::TokenizerError;
+pub(crate) use json::config_file;
 pub use stream::TokenStream;
 
 use crate::files::Checkpoint;

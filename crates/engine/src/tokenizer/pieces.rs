@@ -91,9 +91,14 @@ mod tests {
 
     #[test]
     fn byte_tokens_are_exactly_two_hex_digits() {
-        for (text, byte) in
-            [("<0x0A>", Some(10)), ("<0xff>", Some(255)), ("<0x+1>", None), ("<0x1>", None), ("0x41", None), ("<0xé>", None)]
-        {
+        for (text, byte) in [
+            ("<0x0A>", Some(10)),
+            ("<0xff>", Some(255)),
+            ("<0x+1>", None),
+            ("<0x1>", None),
+            ("0x41", None),
+            ("<0xé>", None),
+        ] {
             assert_eq!(named_byte(text), byte, "{text}");
         }
     }

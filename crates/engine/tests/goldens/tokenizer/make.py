@@ -1,7 +1,7 @@
 """Makes the golden vectors beside this file: small vocabularies, and the ids that the original libraries give.
 
-    python3 -m venv /tmp/v && /tmp/v/bin/pip install sentencepiece==0.2.3 tokenizers==0.23.3
-    /tmp/v/bin/python make.py
+    python3 -m venv .venv && .venv/bin/pip install sentencepiece==0.2.3 tokenizers==0.23.3
+    .venv/bin/python make.py
 
 The corpus is written out here, so the same versions make the same files.
 """
