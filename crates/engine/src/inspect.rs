@@ -81,7 +81,7 @@ pub struct Inspection {
     pub parameters: Vec<PartCount>,
     /// All parameters, without buffers.
     pub parameters_total: u64,
-    /// Whether the output head is the token embedding again; `None` without tensors.
+    /// Whether the output head is the token embedding again; `None` where the checkpoint has neither.
     pub tied_head: Option<bool>,
     /// Tensors by stored form, the largest share of bytes first.
     pub stored: Vec<Stored>,
@@ -220,7 +220,7 @@ pub fn inspect(path: &Path, options: &Options) -> Result<Inspection, FileError> 
         sliding_window: sliding_window(windows.as_deref(), &settings),
         parameters_total: parts.total(),
         parameters: parts.counts,
-        tied_head: (!stored.is_empty()).then_some(!parts.has_head),
+        tied_head: (parts.has_head || parts.vocabulary.is_some()).then_some(!parts.has_head),
         bits_per_weight: bits(weights, numbers),
         stored,
         tokenizer,

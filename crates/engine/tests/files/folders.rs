@@ -7,8 +7,11 @@ use weighbridge_engine::files::{Checkpoint, FileError, Layout};
 
 use crate::build::{small_gguf, small_safetensors};
 
+/// Names and contents.
+type Files<'a> = &'a [(&'a str, &'a [u8])];
+
 /// A folder with these files.
-fn folder(files: &[(&str, &[u8])]) -> TempDir {
+fn folder(files: Files<'_>) -> TempDir {
     let folder = tempfile::tempdir().expect("a folder");
     for (name, bytes) in files {
         std::fs::write(folder.path().join(name), bytes).expect("a file is written");
@@ -111,7 +114,7 @@ fn what_is_no_checkpoint_is_named() {
     let gguf = small_gguf().bytes();
     let torch = [&b"PK\x03\x04"[..], &[0; 26], b"archive/data.pkl"].concat();
     let split = small_gguf().u32("split.count", 3).bytes();
-    let cases: &[(&[(&str, &[u8])], &str, &str)] = &[
+    let cases: &[(Files<'_>, &str, &str)] = &[
         (&[("model.safetensors", &weights)], "", "has no config.json"),
         (&[("model.safetensors", &weights), ("config.json", b"{")], "", "config.json is not the JSON"),
         (&[("model.safetensors", &weights), ("config.json", b"[]")], "", "JSON but no object"),

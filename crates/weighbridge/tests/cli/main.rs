@@ -16,6 +16,7 @@ mod estimates;
 mod gap;
 mod home;
 mod import;
+mod inspect;
 mod lake;
 mod models;
 mod program;

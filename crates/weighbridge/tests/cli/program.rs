@@ -4,7 +4,8 @@ use std::io::Read;
 
 use crate::home::{Home, complaints};
 
-const COMMANDS: [&str; 9] = ["gap", "models", "compare", "rank", "import", "lake", "catalog", "completions", "man"];
+const COMMANDS: [&str; 10] =
+    ["gap", "models", "compare", "rank", "import", "lake", "catalog", "inspect", "completions", "man"];
 
 #[test]
 fn help_of_every_command_names_its_options() {
@@ -34,6 +35,7 @@ fn help_of_every_command_names_its_options() {
         ("lake info", &["--format"]),
         ("catalog", &["check"]),
         ("catalog check", &["[FOLDER]", "--format"]),
+        ("inspect", &["<PATH>", "--context", "--batch", "--hash", "--template", "--format"]),
         ("completions", &["bash", "zsh", "fish", "powershell"]),
         ("man", &["roff"]),
     ] {
