@@ -76,7 +76,7 @@ fn messages_name_the_rule() {
     }
     for (file, words) in [
         ("header_len_past_eof", "are left"),
-        ("header_len_over_100MB", "at most 100000000"),
+        ("header_len_over_100MB", "more than the 100000000"),
         ("not_json", "does not begin with '{'"),
         ("json_array", "does not begin with '{'"),
         ("duplicate_keys", "key 'a' stands twice"),
