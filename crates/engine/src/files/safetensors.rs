@@ -24,7 +24,9 @@ const METADATA: &str = "__metadata__";
 pub enum SafetensorsError {
     #[error("it has {length} bytes, and the length of the header alone takes {PREFIX}; fetch it again")]
     Short { length: usize },
-    #[error("the header claims {header} bytes, more than the {MAX_HEADER} that safetensors permit; it is no safetensors file")]
+    #[error(
+        "the header claims {header} bytes, more than the {MAX_HEADER} that safetensors permit; it is no safetensors file"
+    )]
     HeaderTooLarge { header: u64 },
     #[error("the header claims {header} bytes, and {left} are left; fetch the file again")]
     HeaderPastEnd { header: u64, left: usize },
