@@ -115,6 +115,7 @@ enum Kind {
 struct Checked<'a> {
     texts: Vec<Cow<'a, str>>,
     kinds: Vec<Kind>,
+    /// Moved into the library once it is made.
     ids: Vocab,
 }
 
@@ -183,16 +184,18 @@ pub(crate) fn tokenizer(metadata: &Metadata<'_>) -> Result<Tokenizer, TokenizerE
         "t5" => Some(1),
         _ => None,
     };
-    let checked = check(metadata)?;
+    let mut checked = check(metadata)?;
     let size = checked.texts.len();
     let bos = id_of("tokenizer.ggml.bos_token_id", metadata.bos.or(bos_of_llama), size)?;
     let eos = id_of("tokenizer.ggml.eos_token_id", metadata.eos.or(eos_of_kind), size)?;
     let eot = id_of("tokenizer.ggml.eot_token_id", metadata.eot, size)?;
     let eom = id_of("tokenizer.ggml.eom_token_id", metadata.eom, size)?;
 
+    let stops = stops(&checked.ids, [eos, eot, eom]);
+
     let (mut library, spelling, defaults) = match metadata.model {
-        "gpt2" => byte_level(metadata, &checked)?,
-        "llama" => sentence_piece(metadata, &checked)?,
+        "gpt2" => byte_level(metadata, &mut checked)?,
+        "llama" => sentence_piece(metadata, &mut checked)?,
         "t5" => unigram(metadata, &checked)?,
         other => return Err(TokenizerError::UnknownModel { model: shortened(other) }),
     };
@@ -231,7 +234,7 @@ pub(crate) fn tokenizer(metadata: &Metadata<'_>) -> Result<Tokenizer, TokenizerE
         special,
         bos,
         eos,
-        stops: stops(&checked.ids, [eos, eot, eom]),
+        stops,
         prefix,
         suffix,
         strips_space: defaults.space_prefix,
@@ -250,14 +253,17 @@ struct Defaults {
 
 type Made = (tokenizers::Tokenizer, Spelling, Defaults);
 
-fn byte_level(metadata: &Metadata<'_>, checked: &Checked<'_>) -> Result<Made, TokenizerError> {
+fn byte_level(metadata: &Metadata<'_>, checked: &mut Checked<'_>) -> Result<Made, TokenizerError> {
     let lines = metadata.merges.ok_or(TokenizerError::Missing { key: "tokenizer.ggml.merges", expected: "texts" })?;
     let name = metadata.pre.unwrap_or("default");
     let rule =
         pre::rule(name).ok_or_else(|| TokenizerError::UnknownPre { pre: shortened(name), known: pre::names() })?;
     let merges = merges::listed(lines.iter().map(String::as_str), &checked.ids)?;
     let model = guarded("take the vocabulary", || {
-        BPE::builder().vocab_and_merges(checked.ids.clone(), merges).ignore_merges(rule.whole_words).build()
+        BPE::builder()
+            .vocab_and_merges(std::mem::take(&mut checked.ids), merges)
+            .ignore_merges(rule.whole_words)
+            .build()
     })?;
     let mut library = tokenizers::Tokenizer::new(model);
     library.with_pre_tokenizer(Some(splitter(rule.split)?));
@@ -291,7 +297,7 @@ fn unknown<'a>(metadata: &Metadata<'_>, checked: &'a Checked<'_>) -> Result<Opti
     Ok(id.and_then(|id| Some((id, &**checked.texts.get(id as usize)?))))
 }
 
-fn sentence_piece(metadata: &Metadata<'_>, checked: &Checked<'_>) -> Result<Made, TokenizerError> {
+fn sentence_piece(metadata: &Metadata<'_>, checked: &mut Checked<'_>) -> Result<Made, TokenizerError> {
     let scores = scores(metadata)?;
     let mergeable: Vec<(&str, f32)> = checked
         .texts
@@ -302,7 +308,8 @@ fn sentence_piece(metadata: &Metadata<'_>, checked: &Checked<'_>) -> Result<Made
         .map(|((text, _), &score)| (&**text, score))
         .collect();
     let merges = merges::scored(&mergeable, &checked.ids);
-    let mut builder = BPE::builder().vocab_and_merges(checked.ids.clone(), merges).byte_fallback(true).fuse_unk(true);
+    let mut builder =
+        BPE::builder().vocab_and_merges(std::mem::take(&mut checked.ids), merges).byte_fallback(true).fuse_unk(true);
     if let Some((_, text)) = unknown(metadata, checked)? {
         builder = builder.unk_token(text.to_owned());
     }

@@ -47,25 +47,18 @@ pub(crate) fn scored(pieces: &[(&str, f32)], vocabulary: &Vocab) -> Merges {
         lengths: (usize, usize),
     }
     let mut splits = Vec::new();
-    let mut of_piece = Vec::new();
     for &(piece, score) in pieces {
         if piece.len() > LONGEST_MERGED {
             continue;
         }
-        of_piece.clear();
-        for (before, (at, _)) in piece.char_indices().enumerate().skip(1) {
+        let count = piece.chars().count();
+        // Longest left piece first, as they are to be: vocabularies come best first, so that nothing is left to sort.
+        for (after, (at, _)) in (1..count).zip(piece.char_indices().rev()) {
             let (left, right) = piece.split_at(at);
-            if let (Some(&first), Some(&second)) = (vocabulary.get(left), vocabulary.get(right)) {
-                of_piece.push((first, second, before, left, right));
+            if vocabulary.contains_key(left) && vocabulary.contains_key(right) {
+                splits.push(Split { left, right, score, lengths: (count - after, after) });
             }
         }
-        of_piece.sort_unstable();
-        splits.extend(of_piece.iter().map(|&(_, _, before, left, right)| Split {
-            left,
-            right,
-            score,
-            lengths: (before, right.chars().count()),
-        }));
     }
     splits.sort_by(|a, b| b.score.total_cmp(&a.score).then_with(|| b.lengths.cmp(&a.lengths)));
     splits.into_iter().map(|split| (split.left.to_owned(), split.right.to_owned())).collect()
