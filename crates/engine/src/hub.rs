@@ -127,7 +127,9 @@ pub enum HubError {
         reason: String,
     },
     /// All weights are pickle files.
-    #[error("{repository} has only pickle weights ({example}), which run code when loaded; ask for a safetensors version")]
+    #[error(
+        "{repository} has only pickle weights ({example}), which run code when loaded; ask for a safetensors version"
+    )]
     Pickle {
         /// The repository.
         repository: String,
