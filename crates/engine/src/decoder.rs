@@ -3,6 +3,7 @@
 //! A batch is any number of stretches of tokens, each of its own text in the cache; the linear layers see all of them as
 //! one matrix. Rows of a batch do not influence each other except through the texts.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use rayon::prelude::*;
@@ -19,6 +20,12 @@ pub struct Linear {
     pub weights: Packed,
     /// The bias, where there is one.
     pub bias: Option<Vec<f32>>,
+}
+
+impl Linear {
+    fn product<'a>(&'a self, out: &'a mut [f32]) -> kernel::Product<'a> {
+        kernel::Product { weights: &self.weights, bias: self.bias.as_deref(), out }
+    }
 }
 
 /// A norm.
@@ -78,6 +85,8 @@ pub type HiddenTap<'a> = dyn FnMut(usize, &[f32]) + 'a;
 
 /// Rows that one task of an elementwise function gets.
 const ROWS_A_TASK: usize = 32;
+/// From so many rows a thread on, the rows of a batch are split between threads.
+const ROWS_A_THREAD: usize = 48;
 
 impl Decoder {
     /// A cache for this model.
@@ -101,6 +110,9 @@ impl Decoder {
     /// Runs a batch: `tokens` in the order of the rows of `segments`. Keys and values go into the cache; the hidden
     /// states after the last layer come back, `hidden` numbers a row, before the final norm.
     ///
+    /// Many rows are split between the threads, which then meet twice a layer: when all keys are there, and when all
+    /// rows are through. Few rows stay together, and the threads split the weights.
+    ///
     /// # Errors
     /// An embedding cannot be read from the file.
     pub fn forward(
@@ -108,56 +120,44 @@ impl Decoder {
         cache: &mut Cache,
         tokens: &[u32],
         segments: &[Segment<'_>],
-        tap: Option<&mut HiddenTap<'_>>,
+        mut tap: Option<&mut HiddenTap<'_>>,
     ) -> Result<Vec<f32>, FileError> {
-        let a = &self.architecture;
-        let m = tokens.len();
-        let positions: Vec<usize> = segments.iter().flat_map(|s| s.position..s.position + s.len).collect();
-        let mut x = self.embed(tokens, &positions)?;
-        let tables: Vec<RopeTable> = a.ropes.iter().map(|rope| RopeTable::new(rope, &positions)).collect();
-        let mut w = Work::new(a, m);
-        let mut tap = tap;
-        if let Some(tap) = tap.as_mut() {
-            tap(0, &x);
-        }
+        let threads = rayon::current_num_threads();
+        let parts = if tokens.len() >= ROWS_A_THREAD * threads { threads } else { 1 };
+        let rows = tokens.len().div_ceil(parts).max(1);
+        let starts = (0..tokens.len()).step_by(rows);
+        let part = |start: usize| Part::new(self, tokens, segments, start..(start + rows).min(tokens.len()));
+        let mut parts: Vec<Part<'_>> = starts.map(part).collect::<Result<_, _>>()?;
+        show(&mut tap, 0, &parts);
         for (i, layer) in self.layers.iter().enumerate() {
-            norm(&layer.attention_norm, &x, &mut w.normed);
-            linear(&layer.q, &w.normed, m, &mut w.q);
-            linear(&layer.k, &w.normed, m, &mut w.k);
-            linear(&layer.v, &w.normed, m, &mut w.v);
-            norm_heads(layer.q_norm.as_ref(), &mut w.q);
-            norm_heads(layer.k_norm.as_ref(), &mut w.k);
-            if let Some(table) = layer.rope.map(|rope| &tables[rope]) {
-                table.rotate(&mut w.q, a.heads * a.head_dim, a.head_dim);
-                table.rotate(&mut w.k, a.kv_heads * a.head_dim, a.head_dim);
+            each(&mut parts, |part| part.before_attention(self, layer));
+            let shape = self.attention_shape(layer, cache.slots());
+            for part in &parts {
+                kernel::store(&mut cache.layers[i], &shape, &part.segments, &part.work.k, &part.work.v);
             }
-            let shape = Shape {
-                heads: a.heads,
-                kv_heads: a.kv_heads,
-                head_dim: a.head_dim,
-                slots: cache.slots(),
-                window: layer.window,
-                scale: a.attention_scale as f32,
-            };
-            kernel::store(&mut cache.layers[i], &shape, segments, &w.k, &w.v);
-            kernel::attention(&cache.layers[i], &shape, segments, &w.q, &mut w.attended);
-            linear(&layer.output, &w.attended, m, &mut w.part);
-            norm_in_place(layer.after_attention.as_ref(), &mut w.part, &mut w.normed);
-            if a.parallel {
-                norm(&layer.mlp_norm, &x, &mut w.normed);
-                add(&mut x, &w.part);
-            } else {
-                add(&mut x, &w.part);
-                norm(&layer.mlp_norm, &x, &mut w.normed);
-            }
-            self.mlp(layer, m, &mut w);
-            norm_in_place(layer.after_mlp.as_ref(), &mut w.part, &mut w.normed);
-            add(&mut x, &w.part);
-            if let Some(tap) = tap.as_mut() {
-                tap(i + 1, &x);
-            }
+            let cache = &cache.layers[i];
+            each(&mut parts, |part| {
+                kernel::attention(cache, &shape, &part.segments, &part.work.q, &mut part.work.attended);
+                part.after_attention(self, layer);
+            });
+            show(&mut tap, i + 1, &parts);
         }
-        Ok(x)
+        if parts.len() == 1 {
+            return Ok(parts.remove(0).x);
+        }
+        Ok(parts.iter().flat_map(|part| &part.x).copied().collect())
+    }
+
+    fn attention_shape(&self, layer: &Layer, slots: usize) -> Shape {
+        let a = &self.architecture;
+        Shape {
+            heads: a.heads,
+            kv_heads: a.kv_heads,
+            head_dim: a.head_dim,
+            slots,
+            window: layer.window,
+            scale: a.attention_scale as f32,
+        }
     }
 
     /// Logits of `m` rows of hidden states, `vocabulary` numbers a row.
@@ -167,7 +167,7 @@ impl Decoder {
         let mut normed = vec![0.0; hidden.len()];
         norm(&self.final_norm, hidden, &mut normed);
         let mut logits = vec![0.0; m * self.architecture.vocabulary];
-        linear(&self.head, &normed, m, &mut logits);
+        kernel::linear(&normed, m, &mut [self.head.product(&mut logits)]);
         logits
     }
 
@@ -189,12 +189,12 @@ impl Decoder {
     }
 
     fn mlp(&self, layer: &Layer, m: usize, w: &mut Work) {
-        linear(&layer.up, &w.normed, m, &mut w.up);
+        let Work { normed, gate, up, part, .. } = w;
         let activation = self.architecture.activation;
-        if let Some(gate) = &layer.gate {
-            linear(gate, &w.normed, m, &mut w.gate);
-            let width = gate.weights.rows;
-            in_chunks(&mut w.gate, &w.up, width, width, |gate, up| match activation {
+        let width = layer.up.weights.rows;
+        let inner = if let Some(gated) = &layer.gate {
+            kernel::linear(normed, m, &mut [gated.product(gate), layer.up.product(up)]);
+            in_chunks(gate, up, width, width, |gate, up| match activation {
                 Activation::Silu => math::silu_times(gate, up),
                 Activation::GeluTanh => math::gelu_tanh_times(gate, up),
                 Activation::Gelu => {
@@ -202,16 +202,100 @@ impl Decoder {
                     gate.iter_mut().zip(up).for_each(|(g, u)| *g *= u);
                 }
             });
-            linear(&layer.down, &w.gate, m, &mut w.part);
+            gate
         } else {
-            let width = layer.up.weights.rows;
-            in_chunks(&mut w.up, &[], width, 0, |up, _| match activation {
+            kernel::linear(normed, m, &mut [layer.up.product(up)]);
+            in_chunks(up, &[], width, 0, |up, _| match activation {
                 Activation::Silu => up.iter_mut().for_each(|x| *x /= 1.0 + (-*x).exp()),
                 Activation::GeluTanh => math::gelu_tanh_of(up),
                 Activation::Gelu => math::gelu_erf_of(up),
             });
-            linear(&layer.down, &w.up, m, &mut w.part);
+            up
+        };
+        kernel::linear(inner, m, &mut [layer.down.product(part)]);
+    }
+}
+
+/// Some rows of a batch on their way through the layers.
+struct Part<'a> {
+    /// One row a token.
+    x: Vec<f32>,
+    /// Rows count from the start of the part.
+    segments: Vec<Segment<'a>>,
+    tables: Vec<RopeTable>,
+    work: Work,
+    m: usize,
+}
+
+impl<'a> Part<'a> {
+    fn new(
+        decoder: &Decoder,
+        tokens: &[u32],
+        segments: &[Segment<'a>],
+        rows: Range<usize>,
+    ) -> Result<Self, FileError> {
+        let clip = |s: &Segment<'a>| {
+            let (from, to) = (s.row.max(rows.start), (s.row + s.len).min(rows.end));
+            let clipped = Segment { row: from.saturating_sub(rows.start), position: s.position + from - s.row, ..*s };
+            (from < to).then(|| Segment { len: to - from, ..clipped })
+        };
+        let segments: Vec<Segment<'a>> = segments.iter().filter_map(clip).collect();
+        let positions: Vec<usize> = segments.iter().flat_map(|s| s.position..s.position + s.len).collect();
+        let a = &decoder.architecture;
+        Ok(Self {
+            x: decoder.embed(&tokens[rows.clone()], &positions)?,
+            tables: a.ropes.iter().map(|rope| RopeTable::new(rope, &positions)).collect(),
+            work: Work::new(a, rows.len()),
+            segments,
+            m: rows.len(),
+        })
+    }
+
+    /// Queries, keys and values.
+    fn before_attention(&mut self, decoder: &Decoder, layer: &Layer) {
+        let a = &decoder.architecture;
+        let Work { normed, q, k, v, .. } = &mut self.work;
+        norm(&layer.attention_norm, &self.x, normed);
+        kernel::linear(normed, self.m, &mut [layer.q.product(q), layer.k.product(k), layer.v.product(v)]);
+        norm_heads(layer.q_norm.as_ref(), q);
+        norm_heads(layer.k_norm.as_ref(), k);
+        if let Some(table) = layer.rope.map(|rope| &self.tables[rope]) {
+            table.rotate(q, a.heads * a.head_dim, a.head_dim);
+            table.rotate(k, a.kv_heads * a.head_dim, a.head_dim);
         }
+    }
+
+    /// What attention gives is added, and then the MLP.
+    fn after_attention(&mut self, decoder: &Decoder, layer: &Layer) {
+        let Work { normed, attended, part, .. } = &mut self.work;
+        kernel::linear(attended, self.m, &mut [layer.output.product(part)]);
+        norm_in_place(layer.after_attention.as_ref(), part, normed);
+        if decoder.architecture.parallel {
+            norm(&layer.mlp_norm, &self.x, normed);
+            math::add(&mut self.x, part);
+        } else {
+            math::add(&mut self.x, part);
+            norm(&layer.mlp_norm, &self.x, normed);
+        }
+        decoder.mlp(layer, self.m, &mut self.work);
+        let Work { normed, part, .. } = &mut self.work;
+        norm_in_place(layer.after_mlp.as_ref(), part, normed);
+        math::add(&mut self.x, part);
+    }
+}
+
+/// Runs `f` on every part, each on a thread of its own.
+fn each(parts: &mut [Part<'_>], f: impl Fn(&mut Part<'_>) + Sync) {
+    if let [part] = parts {
+        f(part);
+    } else {
+        parts.par_iter_mut().with_max_len(1).for_each(|part| kernel::alone(|| f(part)));
+    }
+}
+
+fn show(tap: &mut Option<&mut HiddenTap<'_>>, layer: usize, parts: &[Part<'_>]) {
+    if let Some(tap) = tap {
+        tap(layer, &parts.iter().flat_map(|part| &part.x).copied().collect::<Vec<f32>>());
     }
 }
 
@@ -246,7 +330,7 @@ impl Work {
 
 /// Runs `f` on chunks of rows of both matrices, on every core where there are many.
 fn in_chunks(to: &mut [f32], from: &[f32], to_width: usize, from_width: usize, f: impl Fn(&mut [f32], &[f32]) + Sync) {
-    if to.len() <= ROWS_A_TASK * to_width || rayon::current_num_threads() == 1 {
+    if to.len() <= ROWS_A_TASK * to_width || kernel::threads() == 1 {
         f(to, from);
     } else if from_width == 0 {
         to.par_chunks_mut(ROWS_A_TASK * to_width).for_each(|to| f(to, &[]));
@@ -254,14 +338,6 @@ fn in_chunks(to: &mut [f32], from: &[f32], to_width: usize, from_width: usize, f
         let from = from.par_chunks(ROWS_A_TASK * from_width);
         to.par_chunks_mut(ROWS_A_TASK * to_width).zip(from).for_each(|(to, from)| f(to, from));
     }
-}
-
-fn linear(layer: &Linear, x: &[f32], m: usize, out: &mut [f32]) {
-    kernel::linear(x, m, &layer.weights, layer.bias.as_deref(), out);
-}
-
-fn add(to: &mut [f32], by: &[f32]) {
-    math::add(to, by);
 }
 
 fn norm(norm: &Norm, x: &[f32], out: &mut [f32]) {
@@ -316,7 +392,7 @@ impl RopeTable {
 
     /// Rotates the pairs of each head of each row.
     fn rotate(&self, x: &mut [f32], width: usize, head_dim: usize) {
-        for (row, x) in x.chunks_exact_mut(width).enumerate() {
+        let rotate = |(row, x): (usize, &mut [f32])| {
             let cosines = &self.cosines[row * self.pairs..][..self.pairs];
             let sines = &self.sines[row * self.pairs..][..self.pairs];
             for head in x.chunks_exact_mut(head_dim) {
@@ -338,6 +414,11 @@ impl RopeTable {
                     }
                 }
             }
+        };
+        if x.len() <= ROWS_A_TASK * width || kernel::threads() == 1 {
+            x.chunks_exact_mut(width).enumerate().for_each(rotate);
+        } else {
+            x.par_chunks_exact_mut(width).with_min_len(ROWS_A_TASK).enumerate().for_each(rotate);
         }
     }
 }

@@ -182,7 +182,10 @@ impl Model {
 }
 
 /// Threads that run the work of one model.
-fn pool(options: Options) -> Result<ThreadPool, EngineError> {
+///
+/// # Errors
+/// The system starts no such number of threads.
+pub fn pool(options: Options) -> Result<ThreadPool, EngineError> {
     let threads = options.threads.unwrap_or(0);
     ThreadPoolBuilder::new().num_threads(threads).build().map_err(|_| EngineError::Setting {
         name: "threads",
@@ -198,7 +201,8 @@ fn split_spaces(text: &str) -> (&str, &str) {
     (kept, &text[kept.len()..])
 }
 
-fn summary(scores: &[TokenScore]) -> Loglikelihood {
+/// The scores of the tokens of one continuation together.
+pub fn summary(scores: &[TokenScore]) -> Loglikelihood {
     Loglikelihood {
         logprob: scores.iter().map(|s| f64::from(s.logprob)).sum(),
         greedy: scores.iter().all(|s| s.likeliest == s.token),

@@ -50,6 +50,9 @@ fn check(folder: &Path, tolerance: f64) {
             }
             check_moments(case, &scores[0], tolerance);
         }
+        if let Some(expected) = case.get("hidden_last_f64").and_then(Value::as_array) {
+            check_hidden(&decoder, &ids, expected, tolerance);
+        }
     }
 }
 
@@ -63,6 +66,20 @@ fn check_moments(case: &Value, scores: &[TokenScore], tolerance: f64) {
         let (mean, variance) = score.moments.expect("moments were asked for");
         assert!((f64::from(mean) - means[i]).abs() < tolerance, "mean {i}: {mean} for {}", means[i]);
         assert!((f64::from(variance) - variances[i]).abs() < 10.0 * tolerance, "variance {i}: {variance} for {}", variances[i]);
+    }
+}
+
+/// States at the last position: the embedding and each layer but the last, which the reference gives after a norm.
+fn check_hidden(decoder: &Decoder, ids: &[u32], expected: &[Value], tolerance: f64) {
+    let layers = run::hidden_states(decoder, ids).expect("hidden states");
+    assert_eq!(layers.len(), decoder.layers.len() + 1, "the embedding and one a layer");
+    assert_eq!(layers.len(), expected.len());
+    let width = decoder.architecture.hidden;
+    for (i, (states, expected)) in layers.iter().zip(&expected[..expected.len() - 1]).enumerate() {
+        assert_eq!(states.len(), ids.len() * width);
+        for (found, expect) in states[(ids.len() - 1) * width..].iter().zip(numbers(expected)) {
+            assert!((f64::from(*found) - expect).abs() < tolerance, "layer {i}: {found} for {expect}");
+        }
     }
 }
 

@@ -27,6 +27,34 @@ pub fn path(relative: &str) -> Option<PathBuf> {
     None
 }
 
+/// The path of open weights that `benches/fetch_models.py` fetches, for example `SmolLM2-135M-Instruct.Q4_1.gguf`: in
+/// the folder that `WEIGHBRIDGE_MODELS` names, or in the user's cache.
+///
+/// Returns `None`, after saying so on standard error, where they are absent: the calling test then ends early.
+///
+/// # Panics
+/// They are absent and the variable `CI` is set.
+#[must_use]
+pub fn weights(name: &str) -> Option<PathBuf> {
+    let found = optional_weights(name);
+    let absent = found.is_none() && std::env::var_os("CI").is_some();
+    assert!(!absent, "weights absent: {name}; CI must have them, from benches/fetch_models.py");
+    found
+}
+
+/// Like [`weights`], for those that the gate does not fetch: absent in CI too is no failure.
+#[must_use]
+pub fn optional_weights(name: &str) -> Option<PathBuf> {
+    let set = |variable| std::env::var_os(variable).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let cache = || set("XDG_CACHE_HOME").or_else(|| Some(set("HOME")?.join(".cache")));
+    let folder = set("WEIGHBRIDGE_MODELS").or_else(|| Some(cache()?.join("weighbridge/models")));
+    let path = folder.map(|folder| folder.join(name)).filter(|path| path.exists());
+    if path.is_none() {
+        report_skip(&format!("weights absent: {name}; 'python3 benches/fetch_models.py' fetches them"));
+    }
+    path
+}
+
 #[expect(clippy::print_stderr, reason = "a skipped check must be seen, and this crate serves tests only")]
 fn report_skip(message: &str) {
     eprintln!("SKIPPED: {message}");

@@ -12,14 +12,14 @@ use crate::architecture::{
 /// Every sixth layer sees all.
 const PATTERN: usize = 6;
 
-pub(super) fn of_config(config: &Config<'_>) -> Result<Architecture, FamilyError> {
+pub(super) fn of_config(config: &Config<'_>, tensors: usize) -> Result<Architecture, FamilyError> {
     config.only("hidden_activation", &json!("gelu_pytorch_tanh"), "gelu_pytorch_tanh loads")?;
     for key in ["attn_logit_softcapping", "final_logit_softcapping"] {
         config.only(key, &json!(null), "no soft cap loads")?;
     }
     let heads = config.size("num_attention_heads")?;
-    let head_dim = config.size_or("head_dim", Some(256))?.unwrap_or(256);
-    let layers = config.size("num_hidden_layers")?;
+    let head_dim = config.head_dim("head_dim")?.unwrap_or(256);
+    let layers = config.layers("num_hidden_layers", tensors)?;
     let window = config.size_or("sliding_window", Some(4096))?;
     let pattern = config.size_or("sliding_window_pattern", Some(PATTERN))?.unwrap_or(PATTERN);
     let sliding: Vec<bool> = match config.names("layer_types")? {
@@ -76,8 +76,8 @@ fn ropes(config: &Config<'_>, head_dim: usize) -> Result<(Rope, Rope), FamilyErr
 
 pub(super) fn of_metadata(metadata: &Metadata<'_>) -> Result<Architecture, FamilyError> {
     let (hidden, heads) = (metadata.size("embedding_length")?, metadata.size("attention.head_count")?);
-    let head_dim = metadata.size_or("attention.key_length", Some(256))?.unwrap_or(256);
-    let layers = metadata.size("block_count")?;
+    let head_dim = metadata.head_dim("attention.key_length")?.unwrap_or(256);
+    let layers = metadata.layers()?;
     let window = metadata.size_or("attention.sliding_window", None)?;
     let full = Rope::new(head_dim, metadata.number_or("rope.freq_base", 1e6)?, metadata.rope_scaling()?, RopeStyle::Halves);
     let local_base = metadata.number_or("rope.freq_base_swa", 1e4)?;

@@ -6,11 +6,11 @@ use super::settings::{Config, Metadata, gguf_fused_layer};
 use super::{FamilyError, settings};
 use crate::architecture::{Activation, Architecture, LayerPlaces, LayerShape, NormKind, Place, Places};
 
-pub(super) fn of_config(config: &Config<'_>) -> Result<Architecture, FamilyError> {
+pub(super) fn of_config(config: &Config<'_>, tensors: usize) -> Result<Architecture, FamilyError> {
     config.only("activation_function", &json!("gelu_new"), "gelu_new loads")?;
     config.only("scale_attn_by_inverse_layer_idx", &json!(false), "false loads")?;
     config.only("scale_attn_weights", &json!(true), "true loads")?;
-    let (hidden, heads, layers) = (config.size("n_embd")?, config.size("n_head")?, config.size("n_layer")?);
+    let (hidden, heads, layers) = (config.size("n_embd")?, config.size("n_head")?, config.layers("n_layer", tensors)?);
     let context = config.size_or("n_positions", None)?.map_or_else(|| config.size("n_ctx"), Ok)?;
     let intermediate = config.size_or("n_inner", None)?.unwrap_or(4 * hidden);
     let epsilon = config.number_or("layer_norm_epsilon", 1e-5)?;
@@ -44,7 +44,7 @@ pub(super) fn of_metadata(metadata: &Metadata<'_>) -> Result<Architecture, Famil
         transposed: false,
         rope_factors: None,
     };
-    shape.architecture((0..metadata.size("block_count")?).map(gguf_fused_layer).collect(), places)
+    shape.architecture((0..metadata.layers()?).map(gguf_fused_layer).collect(), places)
 }
 
 struct Shape {

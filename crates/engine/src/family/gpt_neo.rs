@@ -7,9 +7,9 @@ use super::settings::Config;
 use super::{FamilyError, settings};
 use crate::architecture::{Activation, Architecture, LayerPlaces, LayerShape, NormKind, Place, Places};
 
-pub(super) fn of_config(config: &Config<'_>) -> Result<Architecture, FamilyError> {
+pub(super) fn of_config(config: &Config<'_>, tensors: usize) -> Result<Architecture, FamilyError> {
     config.only("activation_function", &json!("gelu_new"), "gelu_new loads")?;
-    let (hidden, heads, layers) = (config.size("hidden_size")?, config.size("num_heads")?, config.size("num_layers")?);
+    let (hidden, heads, layers) = (config.size("hidden_size")?, config.size("num_heads")?, config.layers("num_layers", tensors)?);
     settings::check_heads(hidden, heads)?;
     let window = config.size_or("window_size", Some(256))?;
     let local = local_layers(config, layers)?;

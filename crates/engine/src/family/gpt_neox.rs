@@ -6,7 +6,7 @@ use crate::architecture::{
     Activation, Architecture, LayerPlaces, LayerShape, NormKind, Place, Places, Rope, RopeStyle,
 };
 
-pub(super) fn of_config(config: &Config<'_>) -> Result<Architecture, FamilyError> {
+pub(super) fn of_config(config: &Config<'_>, tensors: usize) -> Result<Architecture, FamilyError> {
     let activation = match config.name("hidden_act") {
         None | Some("gelu") => Activation::Gelu,
         Some("gelu_new" | "gelu_pytorch_tanh" | "gelu_fast") => Activation::GeluTanh,
@@ -25,8 +25,8 @@ pub(super) fn of_config(config: &Config<'_>) -> Result<Architecture, FamilyError
         Some(_) => Config(&config.0["rope_parameters"]).number_or("partial_rotary_factor", 0.25)?,
         None => config.number_or("rotary_pct", 0.25)?,
     };
-    let dims = ((hidden / heads) as f64 * share) as usize;
-    let layers = config.size("num_hidden_layers")?;
+    let dims = ((hidden / heads) as f64 * share.min(1.0)) as usize;
+    let layers = config.layers("num_hidden_layers", tensors)?;
     Ok(Architecture {
         vocabulary: config.size("vocab_size")?,
         intermediate: config.size("intermediate_size")?,
@@ -49,7 +49,7 @@ pub(super) fn of_config(config: &Config<'_>) -> Result<Architecture, FamilyError
 pub(super) fn of_metadata(metadata: &Metadata<'_>) -> Result<Architecture, FamilyError> {
     let (hidden, heads) = (metadata.size("embedding_length")?, metadata.size("attention.head_count")?);
     settings::check_heads(hidden, heads)?;
-    let dims = metadata.size_or("rope.dimension_count", None)?.unwrap_or(hidden / heads).min(hidden / heads);
+    let dims = metadata.head_dim("rope.dimension_count")?.unwrap_or(hidden / heads).min(hidden / heads);
     let base = metadata.number_or("rope.freq_base", 10_000.0)?;
     let rope = Rope::new(dims, base, metadata.rope_scaling()?, RopeStyle::Halves);
     Ok(Architecture {
@@ -66,7 +66,7 @@ pub(super) fn of_metadata(metadata: &Metadata<'_>) -> Result<Architecture, Famil
             transposed: false,
             rope_factors: None,
         },
-        ..shape(hidden, heads, rope, (0..metadata.size("block_count")?).map(gguf_fused_layer))
+        ..shape(hidden, heads, rope, (0..metadata.layers()?).map(gguf_fused_layer))
     })
 }
 

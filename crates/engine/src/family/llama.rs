@@ -9,17 +9,17 @@ use crate::architecture::{
     Activation, Architecture, LayerPlaces, LayerShape, NormKind, Place, Places, Rope, RopeStyle,
 };
 
-pub(super) fn of_config(name: &str, config: &Config<'_>) -> Result<Architecture, FamilyError> {
+pub(super) fn of_config(name: &str, config: &Config<'_>, tensors: usize) -> Result<Architecture, FamilyError> {
     config.only("hidden_act", &json!("silu"), "silu loads")?;
     let (hidden, heads) = (config.size("hidden_size")?, config.size("num_attention_heads")?);
-    let head_dim = match config.size_or("head_dim", None)? {
+    let head_dim = match config.head_dim("head_dim")? {
         Some(head_dim) => head_dim,
         None => {
             settings::check_heads(hidden, heads)?;
             hidden / heads
         }
     };
-    let layers = config.size("num_hidden_layers")?;
+    let layers = config.layers("num_hidden_layers", tensors)?;
     let (base, scaling) = config.rope(10_000.0)?;
     let window = match name {
         "mistral" => config.size_or("sliding_window", None)?,
@@ -54,7 +54,7 @@ pub(super) fn of_config(name: &str, config: &Config<'_>) -> Result<Architecture,
 
 pub(super) fn of_metadata(name: &str, metadata: &Metadata<'_>) -> Result<Architecture, FamilyError> {
     let (hidden, heads) = (metadata.size("embedding_length")?, metadata.size("attention.head_count")?);
-    let head_dim = match metadata.size_or("attention.key_length", None)? {
+    let head_dim = match metadata.head_dim("attention.key_length")? {
         Some(head_dim) => head_dim,
         None => {
             settings::check_heads(hidden, heads)?;
@@ -70,7 +70,7 @@ pub(super) fn of_metadata(name: &str, metadata: &Metadata<'_>) -> Result<Archite
     }
     // The converter reorders the rows of queries and keys of this one architecture.
     let style = if name == "llama" { RopeStyle::Neighbours } else { RopeStyle::Halves };
-    let dims = metadata.size_or("rope.dimension_count", None)?.unwrap_or(head_dim).min(head_dim);
+    let dims = metadata.head_dim("rope.dimension_count")?.unwrap_or(head_dim).min(head_dim);
     let base = metadata.number_or("rope.freq_base", 10_000.0)?;
     let shape = Shape {
         family: name,
@@ -98,7 +98,7 @@ pub(super) fn of_metadata(name: &str, metadata: &Metadata<'_>) -> Result<Archite
         let qk_norms = if name == "qwen3" { ["attn_q_norm", "attn_k_norm"].map(place) } else { [Place::None, Place::None] };
         LayerPlaces { qk_norms, ..gguf_layer(i) }
     };
-    shape.architecture((0..metadata.size("block_count")?).map(layer).collect(), places)
+    shape.architecture((0..metadata.layers()?).map(layer).collect(), places)
 }
 
 struct Shape<'a> {

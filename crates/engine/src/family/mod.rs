@@ -69,17 +69,17 @@ pub fn architecture(checkpoint: &Checkpoint) -> Result<Architecture, FamilyError
     let Some(config) = checkpoint.config() else {
         return Err(FamilyError::Unnamed { place: "config.json", key: "model_type" });
     };
-    of_config(&Config(config))
+    of_config(&Config(config), checkpoint.tensors().count())
 }
 
-fn of_config(config: &Config<'_>) -> Result<Architecture, FamilyError> {
+fn of_config(config: &Config<'_>, tensors: usize) -> Result<Architecture, FamilyError> {
     let name = config.name("model_type").ok_or(FamilyError::Unnamed { place: "config.json", key: "model_type" })?;
     match name {
-        "gpt_neo" => gpt_neo::of_config(config),
-        "gpt2" => gpt2::of_config(config),
-        "gpt_neox" => gpt_neox::of_config(config),
-        "llama" | "mistral" | "qwen2" | "qwen3" => llama::of_config(name, config),
-        "gemma3_text" => gemma::of_config(config),
+        "gpt_neo" => gpt_neo::of_config(config, tensors),
+        "gpt2" => gpt2::of_config(config, tensors),
+        "gpt_neox" => gpt_neox::of_config(config, tensors),
+        "llama" | "mistral" | "qwen2" | "qwen3" => llama::of_config(name, config, tensors),
+        "gemma3_text" => gemma::of_config(config, tensors),
         _ => Err(FamilyError::Unknown { name: name.to_owned() }),
     }
 }

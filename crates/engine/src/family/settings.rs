@@ -9,6 +9,9 @@ use crate::files::gguf;
 /// The largest size that any setting may state; the tensors are checked against all of them later.
 const LARGEST: u64 = 1 << 24;
 
+/// The widest head that a setting may state; real ones have up to 512 numbers.
+const WIDEST_HEAD: usize = 1 << 16;
+
 /// config.json.
 pub(crate) struct Config<'a>(pub &'a Value);
 
@@ -35,6 +38,20 @@ impl Config<'_> {
                 Some(n) if (1..=LARGEST).contains(&n) => Ok(usize::try_from(n).ok()),
                 _ => Err(Self::wrong(key, "a whole number from 1 to 16777216")),
             },
+        }
+    }
+
+    /// The number of layers, each of which has tensors: a file of `tensors` of them cannot have more.
+    pub fn layers(&self, key: &str, tensors: usize) -> Result<usize, FamilyError> {
+        let layers = self.size(key)?;
+        if layers <= tensors { Ok(layers) } else { Err(Self::wrong(key, &at_most(tensors, layers))) }
+    }
+
+    /// Numbers in a head, where they are stated.
+    pub fn head_dim(&self, key: &str) -> Result<Option<usize>, FamilyError> {
+        match self.size_or(key, None)? {
+            Some(n) if n > WIDEST_HEAD => Err(Self::wrong(key, "a whole number up to 65536")),
+            other => Ok(other),
         }
     }
 
@@ -137,6 +154,20 @@ impl Metadata<'_> {
         size.map(Some).ok_or_else(|| self.wrong(name, "a whole number from 1 to 16777216"))
     }
 
+    /// The number of layers, each of which has tensors: a file cannot have more of them than of these.
+    pub fn layers(&self) -> Result<usize, FamilyError> {
+        let (layers, tensors) = (self.size("block_count")?, self.0.tensors.len());
+        if layers <= tensors { Ok(layers) } else { Err(self.wrong("block_count", &at_most(tensors, layers))) }
+    }
+
+    /// Numbers in a head, where they are stated.
+    pub fn head_dim(&self, name: &str) -> Result<Option<usize>, FamilyError> {
+        match self.size_or(name, None)? {
+            Some(n) if n > WIDEST_HEAD => Err(self.wrong(name, "a whole number up to 65536")),
+            other => Ok(other),
+        }
+    }
+
     /// A number above 0, or `other` where the key is absent.
     pub fn number_or(&self, name: &str, other: f64) -> Result<f64, FamilyError> {
         let key = self.key(name);
@@ -170,9 +201,13 @@ impl Metadata<'_> {
     }
 }
 
-/// Refuses heads that do not divide.
+fn at_most(tensors: usize, layers: usize) -> String {
+    format!("no more layers than there are tensors, {tensors}, and it says {layers}")
+}
+
+/// Refuses heads that do not divide, or are wider than any.
 pub(crate) fn check_heads(heads: usize, kv_heads: usize) -> Result<(), FamilyError> {
-    if heads % kv_heads == 0 {
+    if heads.is_multiple_of(kv_heads) {
         return Ok(());
     }
     Err(FamilyError::Unsupported {

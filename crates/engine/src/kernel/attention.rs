@@ -15,7 +15,7 @@ use super::math;
 use super::packed::LANES;
 use super::plain;
 #[cfg(target_arch = "x86_64")]
-use super::tile::{F32Strip, Rows, tiles};
+use super::tile::{F32Strip, From, Rows, tiles};
 use crate::cache::{LayerCache, PAGE, Run};
 
 /// A stretch of new tokens of one text.
@@ -125,7 +125,7 @@ pub fn attention(cache: &LayerCache, shape: &Shape, segments: &[Segment<'_>], qu
     }
     let out = Out(out.as_mut_ptr());
     let run = |task: &Task<'_>| SCRATCH.with_borrow_mut(|scratch| one_task(cache, shape, task, queries, out, scratch));
-    if rayon::current_num_threads() == 1 || work < WORTH_A_THREAD || tasks.len() == 1 {
+    if super::threads() == 1 || work < WORTH_A_THREAD || tasks.len() == 1 {
         tasks.iter().for_each(run);
     } else {
         tasks.par_iter().for_each(run);
@@ -167,7 +167,8 @@ fn one_task(
             *to = from * shape.scale;
         }
     }
-    fill(scores, rows * width);
+    // Every score that is read is written first.
+    scores.resize((rows * width).max(scores.len()), 0.0);
     let pages = shape.slots / PAGE;
     for stretch in &stretches {
         let pages = &cache.keys[(task.head * pages + stretch.slot / PAGE) * d * PAGE..];
@@ -245,20 +246,19 @@ fn keys_product(isa: Isa, q: &[f32], rows: usize, d: usize, pages: &[f32], score
 unsafe fn keys_avx512(q: &[f32], rows: usize, d: usize, pages: &[f32], scores: &mut [f32], width: usize) {
     let count = pages.len() / (d * PAGE);
     let from = Rows { start: q.as_ptr(), by_row: d, by_column: 1 };
+    let zeros = [0.0_f32; 2 * LANES];
+    let zero = From { start: zeros.as_ptr(), by_row: 0 };
     let mut p = 0;
     while p < count {
         let strip = |i: usize| F32Strip(pages[(p + i) * d * PAGE..].as_ptr());
         let taken = if count - p >= 2 { 2 } else { 1 };
-        for row in scores.chunks_mut(width).take(rows) {
-            row[p * PAGE..(p + taken) * PAGE].fill(0.0);
-        }
         let to = scores[p * PAGE..].as_mut_ptr();
         // SAFETY: each row has `(p + taken) * 16` scores and `d` numbers of the query; the pages were bounded above.
         unsafe {
             if taken == 2 {
-                tiles(from, rows, [strip(0), strip(1)], d, to, width);
+                tiles(from, rows, [strip(0), strip(1)], d, zero, to, width);
             } else {
-                tiles(from, rows, [strip(0)], d, to, width);
+                tiles(from, rows, [strip(0)], d, zero, to, width);
             }
         }
         p += taken;
@@ -306,10 +306,10 @@ unsafe fn values_avx512(
         // SAFETY: each row has `len` scores and `columns` strips of sums; the strips were bounded above.
         unsafe {
             if columns - c >= 2 {
-                tiles(from, rows, [strip(0), strip(1)], len, to, padded);
+                tiles(from, rows, [strip(0), strip(1)], len, From { start: to, by_row: padded }, to, padded);
                 c += 2;
             } else {
-                tiles(from, rows, [strip(0)], len, to, padded);
+                tiles(from, rows, [strip(0)], len, From { start: to, by_row: padded }, to, padded);
                 c += 1;
             }
         }

@@ -1,89 +1,115 @@
 //! `y = x W^T + b` over packed weights: which tiles there are, and which thread computes them.
 //!
-//! Few rows are multiplied with the weights as they are packed. For many rows, two strips at a time are turned into f32
-//! in the cache of a core and multiplied with all rows; the rows are laid out in blocks of twelve for that.
+//! One or two rows are multiplied with the weights as they are packed. For more rows, two strips at a time are turned
+//! into f32 in the cache of a core and multiplied with all rows; the rows are laid out in blocks of twelve for that.
 #![expect(unsafe_code, reason = "threads write disjoint columns of one matrix")]
 
 use std::cell::RefCell;
+use std::ops::Range;
 
 use rayon::prelude::*;
 
 use super::isa::Isa;
-use super::packed::{LANES, Packed};
+use super::packed::{Form, LANES, Packed, Scales};
 use super::plain;
 #[cfg(target_arch = "x86_64")]
-use super::tile::{Bf16Strip, F32Strip, QuantStrip, Rows, Strip, tiles};
-#[cfg(target_arch = "x86_64")]
-use super::packed::Data;
+use super::tile::{Bf16Strip, F32Strip, From, PAIR, QuantStrip, Rows, SUPER, SYMMETRIC, Strip, tiles, unpack};
 
 /// Rows of a block.
 const BLOCK: usize = 12;
 /// From this many rows on, strips are turned into f32 first.
-const MANY: usize = 16;
+const MANY: usize = 3;
 /// Below this many multiply-adds, another thread costs more than it does.
 const WORTH_A_THREAD: usize = 60_000;
+/// What sums start from where there is no bias.
+const ZEROS: [f32; 4 * LANES] = [0.0; 4 * LANES];
 
-/// A matrix that several threads write, each its own columns.
+/// Runs `$body` with the strip type of a form of quants.
+#[cfg(target_arch = "x86_64")]
+macro_rules! with_quant {
+    ($form:expr, $start:expr, |$strip:ident| $body:expr) => {{
+        macro_rules! of {
+            ($bits:literal, $scales:expr) => {{
+                let $strip = QuantStrip::<$bits, $scales> { start: $start, form: $form };
+                $body
+            }};
+        }
+        match ($form.bits, $form.scales) {
+            (4, Scales::Pair) => of!(4, PAIR),
+            (5, Scales::Pair) => of!(5, PAIR),
+            (8, Scales::Pair) => of!(8, PAIR),
+            (4, Scales::Symmetric) => of!(4, SYMMETRIC),
+            (5, Scales::Symmetric) => of!(5, SYMMETRIC),
+            (8, Scales::Symmetric) => of!(8, SYMMETRIC),
+            (4, _) => of!(4, SUPER),
+            (5, _) => of!(5, SUPER),
+            (6, _) => of!(6, SUPER),
+            _ => of!(8, SUPER),
+        }
+    }};
+}
+
+/// One product of a batch of rows.
+pub struct Product<'a> {
+    /// The weights.
+    pub weights: &'a Packed,
+    /// What is added to each row of the result.
+    pub bias: Option<&'a [f32]>,
+    /// The result, `weights.rows` numbers a row.
+    pub out: &'a mut [f32],
+}
+
+/// A result that several threads write, each its own columns.
 #[derive(Clone, Copy)]
-struct Out {
-    start: *mut f32,
-    by_row: usize,
+struct Target<'a> {
+    weights: &'a Packed,
+    bias: Option<&'a [f32]>,
+    out: *mut f32,
 }
 
 // SAFETY: each task writes its own strips, which no other task reads or writes.
-unsafe impl Send for Out {}
+unsafe impl Send for Target<'_> {}
 // SAFETY: as above.
-unsafe impl Sync for Out {}
+unsafe impl Sync for Target<'_> {}
 
 thread_local! {
     static SCRATCH: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
 }
 
-/// `m` rows of `x` times the weights, into `m` rows of `out`; the bias is added where there is one.
-pub fn linear(x: &[f32], m: usize, weights: &Packed, bias: Option<&[f32]>, out: &mut [f32]) {
-    let isa = Isa::get();
-    linear_with(isa, x, m, weights, bias, out);
+/// `m` rows of `x` times the weights of each product.
+pub fn linear(x: &[f32], m: usize, products: &mut [Product<'_>]) {
+    linear_with(Isa::get(), x, m, products);
 }
 
 /// [`linear`] with the kernels of `isa`, which the processor must have.
-pub(super) fn linear_with(
-    isa: Isa,
-    x: &[f32],
-    m: usize,
-    weights: &Packed,
-    bias: Option<&[f32]>,
-    out: &mut [f32],
-) {
-    let (rows, cols) = (weights.rows, weights.cols);
-    assert!(x.len() >= m * cols && out.len() >= m * rows, "buffers hold every row");
-    if m == 0 || rows == 0 {
+fn linear_with(isa: Isa, x: &[f32], m: usize, products: &mut [Product<'_>]) {
+    let Some(cols) = products.first().map(|p| p.weights.cols) else { return };
+    let wide = !matches!(isa, Isa::Portable | Isa::Avx2);
+    let group = if wide && m < MANY { 4 } else { 2 };
+    let mut tasks: Vec<(Target<'_>, Range<usize>)> = Vec::new();
+    for product in products.iter_mut() {
+        let (weights, bias) = (product.weights, product.bias);
+        assert!(weights.cols == cols && x.len() >= m * cols, "rows are as long as those of the weights");
+        assert!(product.out.len() >= m * weights.rows, "the result has room for every row");
+        assert!(bias.is_none_or(|bias| bias.len() == weights.rows), "a bias has a number for each output");
+        let target = Target { weights, bias, out: product.out.as_mut_ptr() };
+        let strips = weights.strips();
+        tasks.extend((0..strips).step_by(group).map(|s| (target, s..(s + group).min(strips))));
+    }
+    if m == 0 {
         return;
     }
-    for row in out[..m * rows].chunks_exact_mut(rows) {
-        match bias {
-            Some(bias) => row.copy_from_slice(bias),
-            None => row.fill(0.0),
-        }
-    }
-    let wide = !matches!(isa, Isa::Portable | Isa::Avx2);
     let blocks = if wide && m >= MANY { Some(in_blocks(x, m, cols)) } else { None };
-    let strips = weights.strips();
-    let target = Out { start: out.as_mut_ptr(), by_row: rows };
-    let group = if wide && m <= 2 { 4 } else { 2 };
-    let groups = strips.div_ceil(group);
-    let task = |g: usize| {
-        let range = g * group..((g + 1) * group).min(strips);
-        match &blocks {
-            Some(blocks) => many_rows(isa, blocks, m, weights, range, target),
-            None => few_rows(isa, x, m, weights, range, target),
-        }
+    let task = |(target, strips): &(Target<'_>, Range<usize>)| match &blocks {
+        Some(blocks) => many_rows(isa, blocks, m, *target, strips.clone()),
+        None => few_rows(isa, x, m, *target, strips.clone()),
     };
-    let threads = rayon::current_num_threads();
-    if threads == 1 || m * rows * cols < WORTH_A_THREAD {
-        (0..groups).for_each(task);
+    let threads = super::threads();
+    if threads == 1 || m * tasks.len() * group * LANES * cols < WORTH_A_THREAD {
+        tasks.iter().for_each(task);
     } else {
-        let chunk = groups.div_ceil(threads * 4).max(1);
-        (0..groups).into_par_iter().with_min_len(chunk).for_each(task);
+        let chunk = tasks.len().div_ceil(threads * 8).max(1);
+        tasks.par_iter().with_min_len(chunk).for_each(task);
     }
 }
 
@@ -91,14 +117,24 @@ pub(super) fn linear_with(
 fn in_blocks(x: &[f32], m: usize, cols: usize) -> Vec<f32> {
     let mut blocks = vec![0.0; m.div_ceil(BLOCK) * BLOCK * cols];
     let fill = |(b, block): (usize, &mut [f32])| {
-        for r in 0..BLOCK.min(m - b * BLOCK) {
-            let row = &x[(b * BLOCK + r) * cols..][..cols];
-            for (k, &number) in row.iter().enumerate() {
-                block[k * BLOCK + r] = number;
+        let from = &x[b * BLOCK * cols..m.min((b + 1) * BLOCK) * cols];
+        if from.len() == BLOCK * cols {
+            // With a constant number of rows the compiler keeps a pointer for each.
+            let rows: [&[f32]; BLOCK] = std::array::from_fn(|r| &from[r * cols..][..cols]);
+            for (k, column) in block.chunks_exact_mut(BLOCK).enumerate() {
+                for r in 0..BLOCK {
+                    column[r] = rows[r][k];
+                }
+            }
+        } else {
+            for (r, row) in from.chunks_exact(cols).enumerate() {
+                for (k, &number) in row.iter().enumerate() {
+                    block[k * BLOCK + r] = number;
+                }
             }
         }
     };
-    if rayon::current_num_threads() == 1 {
+    if super::threads() == 1 || m < 4 * BLOCK {
         blocks.chunks_mut(BLOCK * cols).enumerate().for_each(fill);
     } else {
         blocks.par_chunks_mut(BLOCK * cols).enumerate().for_each(fill);
@@ -107,51 +143,78 @@ fn in_blocks(x: &[f32], m: usize, cols: usize) -> Vec<f32> {
 }
 
 /// The columns of some strips for every row in blocks.
-fn many_rows(isa: Isa, blocks: &[f32], m: usize, weights: &Packed, strips: std::ops::Range<usize>, out: Out) {
+fn many_rows(isa: Isa, blocks: &[f32], m: usize, target: Target<'_>, strips: Range<usize>) {
+    let Target { weights, out, .. } = target;
     let cols = weights.cols;
     SCRATCH.with_borrow_mut(|scratch| {
         scratch.resize((strips.len() * cols * LANES).max(scratch.len()), 0.0);
         for (i, strip) in strips.clone().enumerate() {
-            plain::strip_to_f32(isa, weights, strip, &mut scratch[i * cols * LANES..][..cols * LANES]);
+            to_f32(isa, weights, strip, &mut scratch[i * cols * LANES..][..cols * LANES]);
         }
-        let full = strips.end * LANES <= weights.rows;
+        let columns = (weights.rows - strips.start * LANES).min(strips.len() * LANES);
+        let start = beginning(target, strips.start, columns);
+        #[cfg(target_arch = "x86_64")]
         for (b, block) in blocks.chunks_exact(BLOCK * cols).enumerate() {
             let rows = BLOCK.min(m - b * BLOCK);
-            #[cfg(target_arch = "x86_64")]
             // SAFETY: the block has `rows` rows of `cols` columns, the scratch as many columns a strip, and the columns
             // of these strips belong to this task alone.
             unsafe {
-                let start = out.start.add(b * BLOCK * out.by_row + strips.start * LANES);
+                let to = out.add(b * BLOCK * weights.rows + strips.start * LANES);
                 let from = Rows { start: block.as_ptr(), by_row: 1, by_column: BLOCK };
-                let pair = [F32Strip(scratch.as_ptr()), F32Strip(scratch.as_ptr().add((strips.len() - 1) * cols * LANES))];
-                if full && strips.len() == 2 {
-                    block_of_rows(from, rows, pair, cols, start, out.by_row);
+                let second = (strips.len() - 1) * cols * LANES;
+                let pair = [F32Strip(scratch.as_ptr()), F32Strip(scratch.as_ptr().add(second))];
+                let zero = From { start: start.as_ptr(), by_row: 0 };
+                if columns == 2 * LANES {
+                    block_of_rows(from, rows, pair, cols, zero, to, weights.rows);
                 } else {
-                    let columns = (weights.rows - strips.start * LANES).min(strips.len() * LANES);
-                    on_the_side(start, out.by_row, rows, columns, |side| {
-                        block_of_rows(from, rows, pair, cols, side, 2 * LANES);
+                    on_the_side(to, weights.rows, rows, columns, |side| {
+                        block_of_rows(from, rows, pair, cols, zero, side, 2 * LANES);
                     });
                 }
             }
-            #[cfg(not(target_arch = "x86_64"))]
-            let _ = (full, rows, block, out);
         }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = (blocks, m, out, start);
     });
+}
+
+/// What the sums of up to four strips start from: their bias, or zeros.
+fn beginning(target: Target<'_>, strip: usize, columns: usize) -> [f32; 4 * LANES] {
+    let mut start = ZEROS;
+    if let Some(bias) = target.bias {
+        start[..columns].copy_from_slice(&bias[strip * LANES..][..columns]);
+    }
+    start
+}
+
+/// The columns of a strip as f32.
+fn to_f32(isa: Isa, weights: &Packed, strip: usize, out: &mut [f32]) {
+    match (isa, weights.form) {
+        #[cfg(target_arch = "x86_64")]
+        (Isa::Avx512 | Isa::Avx512Bf16, Form::Quant(form)) => {
+            let (start, steps) = (weights.strip(strip).as_ptr(), weights.cols / 8);
+            // SAFETY: the instruction set was detected; strip and room have as many columns.
+            with_quant!(form, start, |quants| unsafe { unpack_avx512(quants, steps, out.as_mut_ptr()) });
+        }
+        _ => plain::strip_to_f32(isa, weights, strip, out),
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw")]
+unsafe fn unpack_avx512<W: Strip>(strip: W, steps: usize, out: *mut f32) {
+    // SAFETY: as the caller says.
+    unsafe { unpack(strip, steps, out) }
 }
 
 /// Lets `tile` write two whole strips in a buffer, where the matrix has only `columns` of them.
 #[cfg(target_arch = "x86_64")]
 unsafe fn on_the_side(out: *mut f32, by_out: usize, rows: usize, columns: usize, tile: impl FnOnce(*mut f32)) {
     let mut side = [0.0_f32; 2 * BLOCK * LANES];
-    // SAFETY: the caller gives at most a block of rows, and two strips of columns at most.
-    unsafe {
-        for r in 0..rows {
-            std::ptr::copy_nonoverlapping(out.add(r * by_out), side.as_mut_ptr().add(r * 2 * LANES), columns);
-        }
-        tile(side.as_mut_ptr());
-        for r in 0..rows {
-            std::ptr::copy_nonoverlapping(side.as_ptr().add(r * 2 * LANES), out.add(r * by_out), columns);
-        }
+    tile(side.as_mut_ptr());
+    for r in 0..rows {
+        // SAFETY: the caller gives at most a block of rows, and at most two strips of columns.
+        unsafe { std::ptr::copy_nonoverlapping(side.as_ptr().add(r * 2 * LANES), out.add(r * by_out), columns) };
     }
 }
 
@@ -162,36 +225,35 @@ unsafe fn block_of_rows(
     m: usize,
     strips: [F32Strip; 2],
     cols: usize,
+    from: From,
     out: *mut f32,
     by_out: usize,
 ) {
     // SAFETY: as the caller says. Constant strides make the loads of a row one base and constant offsets.
-    unsafe { tiles(Rows { by_row: 1, by_column: BLOCK, ..rows }, m, strips, cols, out, by_out) }
+    unsafe { tiles(Rows { by_row: 1, by_column: BLOCK, ..rows }, m, strips, cols, from, out, by_out) }
 }
 
 /// The columns of some strips for a few rows, from the weights as they are packed.
-fn few_rows(isa: Isa, x: &[f32], m: usize, weights: &Packed, strips: std::ops::Range<usize>, out: Out) {
+fn few_rows(isa: Isa, x: &[f32], m: usize, target: Target<'_>, strips: Range<usize>) {
     match isa {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: the instruction set was detected, and the columns of these strips belong to this task alone.
-        Isa::Avx512 | Isa::Avx512Bf16 => unsafe { few_avx512(x, m, weights, strips, out) },
+        Isa::Avx512 | Isa::Avx512Bf16 => unsafe { few_avx512(x, m, target, strips) },
         _ => SCRATCH.with_borrow_mut(|scratch| {
-            let cols = weights.cols;
+            let (weights, cols) = (target.weights, target.weights.cols);
             scratch.resize((cols * LANES).max(scratch.len()), 0.0);
             for strip in strips {
                 plain::strip_to_f32(isa, weights, strip, &mut scratch[..cols * LANES]);
                 let columns = LANES.min(weights.rows - strip * LANES);
-                let mut sums = vec![0.0; m * LANES];
-                // SAFETY: row and column lie inside the matrix, and the strip belongs to this task alone.
-                let rows = |r: usize| unsafe {
-                    std::slice::from_raw_parts_mut(out.start.add(r * out.by_row + strip * LANES), columns)
-                };
-                for r in 0..m {
-                    sums[r * LANES..][..columns].copy_from_slice(rows(r));
-                }
+                let start = beginning(target, strip, columns);
+                let mut sums = start[..LANES].repeat(m);
                 plain::add_products(isa, x, (m, cols, 1), &scratch[..cols * LANES], &mut sums, LANES);
                 for r in 0..m {
-                    rows(r).copy_from_slice(&sums[r * LANES..][..columns]);
+                    // SAFETY: row and columns lie inside the matrix, and the strip belongs to this task alone.
+                    let to = unsafe {
+                        std::slice::from_raw_parts_mut(target.out.add(r * weights.rows + strip * LANES), columns)
+                    };
+                    to.copy_from_slice(&sums[r * LANES..][..columns]);
                 }
             }
         }),
@@ -200,45 +262,24 @@ fn few_rows(isa: Isa, x: &[f32], m: usize, weights: &Packed, strips: std::ops::R
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512bw")]
-unsafe fn few_avx512(x: &[f32], m: usize, weights: &Packed, strips: std::ops::Range<usize>, out: Out) {
-    let cols = weights.cols;
-    let quant = |words: usize| (cols / words * LANES, words);
-    // SAFETY: strip `s` of each form starts at `s` times its length, and all of them lie inside their vectors.
+unsafe fn few_avx512(x: &[f32], m: usize, target: Target<'_>, strips: Range<usize>) {
+    let (weights, cols) = (target.weights, target.weights.cols);
+    let start = |s: usize| weights.strip(s).as_ptr();
+    // SAFETY: the strips exist, and have as many columns as the rows of `x`.
     unsafe {
-        match &weights.data {
-            Data::F32(v) => {
-                few(x, m, cols, cols, |s| F32Strip(v.as_ptr().add(s * cols * LANES)), weights.rows, strips, out);
+        match weights.form {
+            Form::F32 => few(x, m, cols, cols, |s| F32Strip(start(s).cast()), target, strips),
+            Form::Bf16 if cols % 2 == 0 => few(x, m, cols, cols / 2, |s| Bf16Strip(start(s)), target, strips),
+            Form::Bf16 => {
+                let even: Vec<f32> =
+                    x[..m * cols].chunks_exact(cols).flat_map(|row| row.iter().copied().chain([0.0])).collect();
+                few(&even, m, cols + 1, cols.div_ceil(2), |s| Bf16Strip(start(s)), target, strips);
             }
-            Data::Bf16(v) => {
-                let pairs = cols.div_ceil(2);
-                let strip = |s: usize| Bf16Strip(v.as_ptr().add(s * pairs * LANES));
-                if cols % 2 == 0 {
-                    few(x, m, cols, pairs, strip, weights.rows, strips, out);
-                } else {
-                    let even: Vec<f32> =
-                        x[..m * cols].chunks_exact(cols).flat_map(|row| row.iter().copied().chain([0.0])).collect();
-                    few(&even, m, cols + 1, pairs, strip, weights.rows, strips, out);
-                }
-            }
-            Data::Nibble(b) => {
-                let ((words, per_word), blocks) = (quant(8), cols / b.block * LANES);
-                let strip = |s: usize| QuantStrip::<4> {
-                    words: b.words.as_ptr().add(s * words),
-                    scales: b.scales.as_ptr().add(s * blocks),
-                    mins: b.mins.as_ptr().add(s * blocks),
-                    shift: (b.block / per_word).trailing_zeros(),
-                };
-                few(x, m, cols, cols / per_word, strip, weights.rows, strips, out);
-            }
-            Data::Byte(b) => {
-                let ((words, per_word), blocks) = (quant(4), cols / b.block * LANES);
-                let strip = |s: usize| QuantStrip::<8> {
-                    words: b.words.as_ptr().add(s * words),
-                    scales: b.scales.as_ptr().add(s * blocks),
-                    mins: b.mins.as_ptr().add(s * blocks),
-                    shift: (b.block / per_word).trailing_zeros(),
-                };
-                few(x, m, cols, cols / per_word, strip, weights.rows, strips, out);
+            Form::Quant(form) => {
+                with_quant!(form, start(strips.start), |first| {
+                    let strip = |s: usize| QuantStrip { start: start(s), ..first };
+                    few(x, m, cols, cols / 8, strip, target, strips.clone());
+                });
             }
         }
     }
@@ -246,7 +287,6 @@ unsafe fn few_avx512(x: &[f32], m: usize, weights: &Packed, strips: std::ops::Ra
 
 /// Some strips, four, two or one at a time.
 #[cfg(target_arch = "x86_64")]
-#[expect(clippy::too_many_arguments, reason = "the matrix, its strips and where they go")]
 #[inline(always)]
 unsafe fn few<W: Strip>(
     x: &[f32],
@@ -254,36 +294,30 @@ unsafe fn few<W: Strip>(
     by_row: usize,
     steps: usize,
     strip: impl Fn(usize) -> W,
-    width: usize,
-    strips: std::ops::Range<usize>,
-    out: Out,
+    target: Target<'_>,
+    strips: Range<usize>,
 ) {
+    let width = target.weights.rows;
     let rows = Rows { start: x.as_ptr(), by_row, by_column: 1 };
     let mut s = strips.start;
     while s < strips.end {
-        let left = strips.end - s;
-        // SAFETY: the strips `s..` up to the end exist, and the columns of all but the last are whole.
+        let left = (width - s * LANES).min((strips.end - s) * LANES);
+        let start = beginning(target, s, left);
+        let from = From { start: start.as_ptr(), by_row: 0 };
+        // SAFETY: the strips `s..` up to the end exist, and the columns of all but the last are whole; fewer rows than a
+        // block come here.
         unsafe {
-            let at = out.start.add(s * LANES);
-            if left >= 4 && (s + 4) * LANES <= width && m <= 2 {
-                tiles(rows, m, [strip(s), strip(s + 1), strip(s + 2), strip(s + 3)], steps, at, out.by_row);
+            let at = target.out.add(s * LANES);
+            if left == 4 * LANES {
+                tiles(rows, m, [strip(s), strip(s + 1), strip(s + 2), strip(s + 3)], steps, from, at, width);
                 s += 4;
-            } else if left >= 2 && (s + 2) * LANES <= width {
-                tiles(rows, m, [strip(s), strip(s + 1)], steps, at, out.by_row);
-                s += 2;
-            } else if (s + 1) * LANES <= width {
-                tiles(rows, m, [strip(s)], steps, at, out.by_row);
+            } else if left >= LANES {
+                tiles(rows, m, [strip(s)], steps, from, at, width);
                 s += 1;
             } else {
-                let mut r = 0;
-                while r < m {
-                    let some = BLOCK.min(m - r);
-                    let from = Rows { start: rows.start.add(r * by_row), ..rows };
-                    on_the_side(at.add(r * out.by_row), out.by_row, some, width - s * LANES, |side| {
-                        tiles(from, some, [strip(s)], steps, side, 2 * LANES);
-                    });
-                    r += some;
-                }
+                on_the_side(at, width, m, left, |side| {
+                    tiles(rows, m, [strip(s)], steps, from, side, 2 * LANES);
+                });
                 s += 1;
             }
         }
@@ -357,7 +391,10 @@ mod tests {
                 let bias: Vec<f32> = (0..rows).map(|r| r as f32 / 10.0).collect();
                 for isa in sets() {
                     let mut whole = vec![0.0; most * rows];
-                    linear_with(isa, &x, most, &packed, Some(&bias), &mut whole);
+                    let into = |out: &mut [f32], m: usize| {
+                        linear_with(isa, &x, m, &mut [Product { weights: &packed, bias: Some(&bias), out }]);
+                    };
+                    into(&mut whole, most);
                     for m in 0..most {
                         for r in 0..rows {
                             let products = (0..cols).map(|c| f64::from(x[m * cols + c]) * f64::from(plain[order[r] * cols + c]));
@@ -368,7 +405,7 @@ mod tests {
                     }
                     for m in [1, 2, 3, 5, 12, 13, 17] {
                         let mut some = vec![0.0; m * rows];
-                        linear_with(isa, &x, m, &packed, Some(&bias), &mut some);
+                        into(&mut some, m);
                         assert_eq!(some, whole[..m * rows], "{isa:?} {dtype} {rows}x{cols}, {m} rows");
                     }
                 }

@@ -4,26 +4,19 @@
 //! kernels, so the results differ only where one has fused multiply-adds and the other has not.
 #![expect(unsafe_code, reason = "functions compiled for AVX2 are called after it was detected")]
 
-use super::isa::Isa;
-use super::packed::{Data, LANES, Packed};
+use half::f16;
 
-/// Columns `from..to` of strip `strip` as f32, 16 numbers a column; both bounds are multiples of 8 or the last column.
+use super::isa::Isa;
+use super::packed::{Form, LANES, Line, Packed, Quant, Scales, as_f32};
+
+/// The columns of strip `strip` as f32, 16 numbers a column.
 pub(super) fn strip_to_f32(isa: Isa, weights: &Packed, strip: usize, out: &mut [f32]) {
     match isa {
-        #[cfg(target_arch = "x86_64")]
-        // SAFETY: the instruction set was detected.
-        Isa::Avx512 | Isa::Avx512Bf16 => unsafe { strip_avx512(weights, strip, out) },
         #[cfg(target_arch = "x86_64")]
         // SAFETY: the instruction set was detected.
         Isa::Avx2 => unsafe { strip_avx2(weights, strip, out) },
         _ => strip_body::<false>(weights, strip, out),
     }
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512bw")]
-fn strip_avx512(weights: &Packed, strip: usize, out: &mut [f32]) {
-    strip_body::<true>(weights, strip, out);
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -39,64 +32,94 @@ fn multiply_add<const FUSED: bool>(a: f32, b: f32, c: f32) -> f32 {
 
 #[inline(always)]
 fn strip_body<const FUSED: bool>(weights: &Packed, strip: usize, out: &mut [f32]) {
-    let cols = weights.cols;
-    match &weights.data {
-        Data::F32(v) => out[..cols * LANES].copy_from_slice(&v[strip * cols * LANES..][..cols * LANES]),
-        Data::Bf16(v) => {
-            let pairs = cols.div_ceil(2) * LANES;
-            for (pair, out) in
-                v[strip * pairs..][..pairs].chunks_exact(LANES).zip(out[..cols * LANES].chunks_mut(2 * LANES))
-            {
+    let lines = weights.strip(strip);
+    match weights.form {
+        Form::F32 => out[..lines.len() * LANES].copy_from_slice(as_f32(lines)),
+        Form::Bf16 => {
+            for (pair, out) in lines.iter().zip(out[..weights.cols * LANES].chunks_mut(2 * LANES)) {
                 let (even, odd) = out.split_at_mut(LANES);
                 for l in 0..LANES {
-                    even[l] = f32::from_bits(pair[l] << 16);
+                    even[l] = f32::from_bits(pair.0[l] << 16);
                 }
-                for (o, &bits) in odd.iter_mut().zip(pair) {
+                for (o, &bits) in odd.iter_mut().zip(&pair.0) {
                     *o = f32::from_bits(bits & 0xffff_0000);
                 }
             }
         }
-        Data::Nibble(b) => {
-            let (words, blocks) = (cols / 8 * LANES, cols / b.block * LANES);
-            quants::<FUSED, 8>(
-                &b.words[strip * words..][..words],
-                &b.scales[strip * blocks..][..blocks],
-                &b.mins[strip * blocks..][..blocks],
-                b.block,
-                out,
-            );
-        }
-        Data::Byte(b) => {
-            let (words, blocks) = (cols / 4 * LANES, cols / b.block * LANES);
-            quants::<FUSED, 4>(
-                &b.words[strip * words..][..words],
-                &b.scales[strip * blocks..][..blocks],
-                &b.mins[strip * blocks..][..blocks],
-                b.block,
-                out,
-            );
+        Form::Quant(quant) => {
+            let records = lines.chunks_exact(quant.record()).zip(out.chunks_exact_mut(quant.span() * LANES));
+            for (record, out) in records {
+                match quant.bits {
+                    4 => record_to_f32::<FUSED, 4>(&quant, record, out),
+                    5 => record_to_f32::<FUSED, 5>(&quant, record, out),
+                    6 => record_to_f32::<FUSED, 6>(&quant, record, out),
+                    _ => record_to_f32::<FUSED, 8>(&quant, record, out),
+                }
+            }
         }
     }
 }
 
 #[inline(always)]
-fn quants<const FUSED: bool, const PER_WORD: usize>(
-    words: &[u32],
-    scales: &[f32],
-    mins: &[f32],
-    block: usize,
-    out: &mut [f32],
-) {
-    let bits = 32 / PER_WORD as u32;
-    let mask = (1_u32 << bits) - 1;
-    let columns = words.chunks_exact(LANES).zip(out.chunks_exact_mut(PER_WORD * LANES));
-    for (i, (word, out)) in columns.enumerate() {
-        let at = i * PER_WORD / block * LANES;
-        let (scale, min) = (&scales[at..at + LANES], &mins[at..at + LANES]);
+fn record_to_f32<const FUSED: bool, const BITS: usize>(quant: &Quant, record: &[Line], out: &mut [f32]) {
+    let (head, quants) = record.split_at(quant.head());
+    for (sixteen, out) in out.chunks_exact_mut(16 * LANES).enumerate() {
+        let (scale, min) = scale_and_min(quant, head, sixteen);
+        let group = &quants[sixteen / 2 * BITS..][..BITS];
         for (j, out) in out.chunks_exact_mut(LANES).enumerate() {
+            let column = sixteen % 2 * 16 + j;
             for l in 0..LANES {
-                let quant = (word[l] >> (bits * j as u32)) & mask;
-                out[l] = multiply_add::<FUSED>(quant.cast_signed() as f32, scale[l], min[l]);
+                let q = quant_at::<BITS>(group, column, l);
+                out[l] = multiply_add::<FUSED>(q.cast_signed() as f32, scale[l], min[l]);
+            }
+        }
+    }
+}
+
+/// The quant of one of 32 columns.
+#[inline(always)]
+fn quant_at<const BITS: usize>(group: &[Line], column: usize, lane: usize) -> u32 {
+    if BITS == 8 {
+        return (group[column / 4].0[lane] >> (column % 4 * 8)) & 255;
+    }
+    let low = (group[column / 8].0[lane] >> (column % 8 * 4)) & 15;
+    match BITS {
+        5 => low | ((group[4].0[lane] >> column) & 1) << 4,
+        6 => low | ((group[4 + column / 16].0[lane] >> (column % 16 * 2)) & 3) << 4,
+        _ => low,
+    }
+}
+
+/// Scale and minimum of 16 columns, a number a row.
+fn scale_and_min(quant: &Quant, head: &[Line], sixteen: usize) -> ([f32; LANES], [f32; LANES]) {
+    let halves = |part: usize| -> [f32; LANES] {
+        std::array::from_fn(|l| {
+            let at = part * LANES + l;
+            f16::from_bits((head[0].0[at / 2] >> (16 * (at % 2))) as u16).to_f32()
+        })
+    };
+    let bytes = |line: usize, group: usize| -> [f32; LANES] {
+        std::array::from_fn(|l| {
+            let at = group % 4 * LANES + l;
+            let byte = (head[line + group / 4].0[at / 4] >> (8 * (at % 4))) as u8;
+            f32::from(byte.cast_signed())
+        })
+    };
+    match quant.scales {
+        Scales::Pair => (halves(0), halves(1)),
+        Scales::Symmetric => {
+            let scale = halves(sixteen / 2);
+            (scale, scale.map(|s| s * -quant.offset))
+        }
+        Scales::Super { groups, minima } => {
+            let group = sixteen * groups / 16;
+            let (scales, multiples) = (halves(0), bytes(1, group));
+            let scale: [f32; LANES] = std::array::from_fn(|l| scales[l] * multiples[l]);
+            if minima {
+                let (mins, multiples) = (halves(1), bytes(1 + groups / 4, group));
+                (scale, std::array::from_fn(|l| -(mins[l] * multiples[l])))
+            } else {
+                (scale, scale.map(|s| s * -quant.offset))
             }
         }
     }

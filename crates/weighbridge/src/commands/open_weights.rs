@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::Context;
+use weighbridge_engine::hub::{self, HubOptions};
 use weighbridge_engine::{Model, Options};
 
 use crate::render::Screen;
@@ -13,6 +14,9 @@ use crate::render::progress::Spinner;
 /// # Errors
 /// A hub id cannot be resolved.
 pub fn locate(name: &str) -> anyhow::Result<PathBuf> {
+    if name.starts_with("hf:") {
+        return Ok(hub::resolve(name, &HubOptions::from_environment())?);
+    }
     Ok(PathBuf::from(name))
 }
 
