@@ -12,7 +12,9 @@ pub const PAGE: usize = LANES;
 
 /// No page is free.
 #[derive(Debug, Error, PartialEq, Eq)]
-#[error("the key-value cache is full: {asked} more tokens were asked for and {free} fit; ask for a larger cache or fewer texts at once")]
+#[error(
+    "the key-value cache is full: {asked} more tokens were asked for and {free} fit; ask for a larger cache or fewer texts at once"
+)]
 pub struct CacheFull {
     /// Tokens that were asked for.
     pub asked: usize,
@@ -110,6 +112,21 @@ impl Cache {
             free: pages,
             lowest: 0,
         }
+    }
+
+    /// Whether the system would give the memory of such a cache, which [`Cache::new`] takes for granted. A long answer
+    /// may be asked for, and how long one may be at most is a claim of the file.
+    #[must_use]
+    pub fn can_hold(layers: usize, kv_heads: usize, head_dim: usize, tokens: usize) -> bool {
+        let slots = tokens.div_ceil(PAGE).max(1).checked_mul(PAGE);
+        let width = kv_heads.checked_mul(head_dim.next_multiple_of(LANES));
+        let Some(numbers) = slots.zip(width).and_then(|(slots, width)| slots.checked_mul(width)) else { return false };
+        // All of it at once, as the cache does; nothing is written, so no page of it is really taken.
+        let mut held: Vec<Vec<f32>> = Vec::new();
+        (0..layers.saturating_mul(2)).all(|_| {
+            held.push(Vec::new());
+            held.last_mut().is_some_and(|part| part.try_reserve_exact(numbers).is_ok())
+        })
     }
 
     /// Slots in all.
@@ -224,6 +241,14 @@ impl Cache {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn memory_is_asked_for_before_it_is_taken() {
+        assert!(Cache::can_hold(30, 3, 64, 8192));
+        assert!(!Cache::can_hold(1, 1, 8, usize::MAX));
+        assert!(!Cache::can_hold(1, 1 << 24, 1 << 16, 1 << 24));
+        assert!(!Cache::can_hold(1, 1 << 20, 1 << 10, 1 << 25), "an exbibyte and more");
+    }
 
     #[test]
     fn pages_are_shared_and_given_back() {

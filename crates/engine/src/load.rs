@@ -74,9 +74,9 @@ pub fn decoder(checkpoint: Arc<Checkpoint>) -> Result<Decoder, LoadError> {
         Some(head) => {
             check_shape(&head, &[vocabulary, hidden])?;
             let bias = source.vector(&architecture.places.head, "bias", vocabulary)?;
-            Linear { weights: source.pack(&head, hidden, &(0..vocabulary).collect::<Vec<_>>())?, bias }
+            Linear { weights: pack(&head, hidden, &(0..vocabulary).collect::<Vec<_>>())?, bias }
         }
-        None => Linear { weights: source.pack(&embedding, hidden, &(0..vocabulary).collect::<Vec<_>>())?, bias: None },
+        None => Linear { weights: pack(&embedding, hidden, &(0..vocabulary).collect::<Vec<_>>())?, bias: None },
     };
     let positions = match &architecture.places.positions {
         Some(name) => Some(source.positions(name)?),
@@ -86,7 +86,7 @@ pub fn decoder(checkpoint: Arc<Checkpoint>) -> Result<Decoder, LoadError> {
     let layers: Result<Vec<Layer>, LoadError> =
         architecture.layers.iter().map(|shape| source.layer(&shape.places, shape.window, shape.rope)).collect();
     let layers = layers?;
-    Ok(Decoder { layers, positions, final_norm, head, embedding_name, checkpoint, architecture })
+    Ok(Decoder { architecture, layers, positions, final_norm, head, embedding_name, checkpoint })
 }
 
 fn missing(architecture: &Architecture, name: &str) -> LoadError {
@@ -130,6 +130,14 @@ fn numbers(tensor: &RawTensor<'_>) -> Result<Vec<f32>, LoadError> {
     Err(LoadError::NotFinite { name: tensor.info.name.clone() })
 }
 
+/// The rows `rows` of a tensor, which must be finite.
+fn pack(tensor: &RawTensor<'_>, cols: usize, rows: &[usize]) -> Result<Packed, LoadError> {
+    let name = || tensor.info.name.clone();
+    let packed = Packed::from_raw(&tensor.info.dtype, tensor.data, cols, rows)
+        .map_err(|reason| LoadError::Numbers { name: name(), reason })?;
+    if packed.is_finite() { Ok(packed) } else { Err(LoadError::NotFinite { name: name() }) }
+}
+
 struct Source<'a> {
     checkpoint: &'a Checkpoint,
     architecture: &'a Architecture,
@@ -151,13 +159,6 @@ impl<'a> Source<'a> {
         numbers(&tensor).map(Some)
     }
 
-    fn pack(&self, tensor: &RawTensor<'_>, cols: usize, rows: &[usize]) -> Result<Packed, LoadError> {
-        let name = || tensor.info.name.clone();
-        let packed = Packed::from_raw(&tensor.info.dtype, tensor.data, cols, rows)
-            .map_err(|reason| LoadError::Numbers { name: name(), reason })?;
-        if packed.is_finite() { Ok(packed) } else { Err(LoadError::NotFinite { name: name() }) }
-    }
-
     /// Embeddings of positions, row after row.
     fn positions(&self, name: &str) -> Result<Vec<f32>, LoadError> {
         let tensor = self.needed(name)?;
@@ -174,7 +175,9 @@ impl<'a> Source<'a> {
         let bias = match self.architecture.norm {
             NormKind::Rms => None,
             NormKind::RmsPlusOne => {
-                weight.iter_mut().for_each(|w| *w += 1.0);
+                for w in &mut weight {
+                    *w += 1.0;
+                }
                 None
             }
             NormKind::Layer => Some(self.vector(name, "bias", len)?.unwrap_or_else(|| vec![0.0; len])),
@@ -193,6 +196,10 @@ impl<'a> Source<'a> {
             Place::Whole(name) => (name, 1),
             Place::Third { name, .. } | Place::ThirdOfEachHead { name, .. } => (name, 3),
         };
+        let tensor = self.needed(name)?;
+        let transposed = self.architecture.places.transposed;
+        // Before anything is made whose size the settings claim.
+        check_shape(&tensor, &if transposed { [cols, thirds * rows] } else { [thirds * rows, cols] })?;
         let head_dim = self.architecture.head_dim;
         let order: Vec<usize> = match place {
             Place::Third { part, .. } => (part * rows..(part + 1) * rows).collect(),
@@ -201,17 +208,17 @@ impl<'a> Source<'a> {
             }
             _ => (0..rows).collect(),
         };
-        let tensor = self.needed(name)?;
         let bias = self.vector(name, "bias", thirds * rows)?.map(|all| order.iter().map(|&r| all[r]).collect());
-        let weights = if self.architecture.places.transposed {
-            check_shape(&tensor, &[cols, thirds * rows])?;
+        let weights = if transposed {
             let all = numbers(&tensor)?;
-            let plain: Vec<f32> =
-                order.iter().flat_map(|&r| (0..cols).map(move |c| (c, r))).map(|(c, r)| all[c * thirds * rows + r]).collect();
+            let plain: Vec<f32> = order
+                .iter()
+                .flat_map(|&r| (0..cols).map(move |c| (c, r)))
+                .map(|(c, r)| all[c * thirds * rows + r])
+                .collect();
             Packed::from_f32(rows, cols, &plain)
         } else {
-            check_shape(&tensor, &[thirds * rows, cols])?;
-            self.pack(&tensor, cols, &order)?
+            pack(&tensor, cols, &order)?
         };
         Ok(Some(Linear { weights, bias }))
     }

@@ -1,13 +1,15 @@
 //! What must not change an answer: the batch, the number of threads, and which beginnings are shared.
 
+#![expect(clippy::expect_used, reason = "a test stops where its input cannot be read")]
+
 use std::path::Path;
 use std::sync::Arc;
 
 use proptest::prelude::*;
 use weighbridge_engine::decoder::Decoder;
 use weighbridge_engine::files::Checkpoint;
-use weighbridge_engine::score::{Detail, TokenRequest, TokenScore, score, work};
 use weighbridge_engine::load;
+use weighbridge_engine::score::{Detail, TokenRequest, TokenScore, score, work};
 
 fn golden(name: &str) -> Decoder {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens").join(name);

@@ -1,5 +1,7 @@
 //! Logits and log-probabilities against `transformers` in double precision.
 
+#![expect(clippy::expect_used, reason = "a test stops where its input cannot be read")]
+
 use std::path::Path;
 use std::sync::Arc;
 
@@ -35,7 +37,12 @@ fn check(folder: &Path, tolerance: f64) {
         let wanted = numbers(&case["last_logits_f64"]);
         for (i, (found, expect)) in logits.iter().zip(&wanted).enumerate() {
             let off = (f64::from(*found) - expect).abs();
-            assert!(off < tolerance, "{}, {} tokens: logit {i} is {found}, expected {expect}", folder.display(), ids.len());
+            assert!(
+                off < tolerance,
+                "{}, {} tokens: logit {i} is {found}, expected {expect}",
+                folder.display(),
+                ids.len()
+            );
         }
         let top = (0..logits.len()).max_by(|&a, &b| logits[a].total_cmp(&logits[b])).expect("logits");
         assert_eq!(Some(top as u64), case["argmax"].as_u64(), "{}, {} tokens", folder.display(), ids.len());
@@ -46,7 +53,13 @@ fn check(folder: &Path, tolerance: f64) {
             assert_eq!(scores[0].len(), expected.len());
             for (i, (found, expect)) in scores[0].iter().zip(&expected).enumerate() {
                 let off = (f64::from(found.logprob) - expect).abs();
-                assert!(off < tolerance, "{}: token {i} of {}: {} for {expect}", folder.display(), ids.len(), found.logprob);
+                assert!(
+                    off < tolerance,
+                    "{}: token {i} of {}: {} for {expect}",
+                    folder.display(),
+                    ids.len(),
+                    found.logprob
+                );
             }
             check_moments(case, &scores[0], tolerance);
         }
@@ -65,7 +78,11 @@ fn check_moments(case: &Value, scores: &[TokenScore], tolerance: f64) {
     for (i, score) in scores.iter().enumerate() {
         let (mean, variance) = score.moments.expect("moments were asked for");
         assert!((f64::from(mean) - means[i]).abs() < tolerance, "mean {i}: {mean} for {}", means[i]);
-        assert!((f64::from(variance) - variances[i]).abs() < 10.0 * tolerance, "variance {i}: {variance} for {}", variances[i]);
+        assert!(
+            (f64::from(variance) - variances[i]).abs() < 10.0 * tolerance,
+            "variance {i}: {variance} for {}",
+            variances[i]
+        );
     }
 }
 

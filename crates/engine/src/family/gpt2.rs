@@ -58,8 +58,7 @@ struct Shape {
 
 impl Shape {
     fn architecture(self, layers: Vec<LayerPlaces>, places: Places) -> Result<Architecture, FamilyError> {
-        settings::check_heads(self.hidden, self.heads)?;
-        let head_dim = self.hidden / self.heads;
+        let head_dim = settings::share_of_head(self.hidden, self.heads)?;
         Ok(Architecture {
             family: "gpt2".to_owned(),
             vocabulary: self.vocabulary,

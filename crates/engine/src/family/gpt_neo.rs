@@ -10,7 +10,7 @@ use crate::architecture::{Activation, Architecture, LayerPlaces, LayerShape, Nor
 pub(super) fn of_config(config: &Config<'_>, tensors: usize) -> Result<Architecture, FamilyError> {
     config.only("activation_function", &json!("gelu_new"), "gelu_new loads")?;
     let (hidden, heads, layers) = (config.size("hidden_size")?, config.size("num_heads")?, config.layers("num_layers", tensors)?);
-    settings::check_heads(hidden, heads)?;
+    let head_dim = settings::share_of_head(hidden, heads)?;
     let window = config.size_or("window_size", Some(256))?;
     let local = local_layers(config, layers)?;
     let layer = |(i, local): (usize, bool)| LayerShape {
@@ -24,7 +24,7 @@ pub(super) fn of_config(config: &Config<'_>, tensors: usize) -> Result<Architect
         hidden,
         heads,
         kv_heads: heads,
-        head_dim: hidden / heads,
+        head_dim,
         intermediate: config.size_or("intermediate_size", None)?.unwrap_or(4 * hidden),
         context: config.size("max_position_embeddings")?,
         norm: NormKind::Layer,
@@ -54,6 +54,10 @@ fn local_layers(config: &Config<'_>, layers: usize) -> Result<Vec<bool>, FamilyE
             let names: Vec<&str> = group[0].as_array().into_iter().flatten().filter_map(|v| v.as_str()).collect();
             for _ in 0..group[1].as_u64().unwrap_or(0).min(layers as u64) {
                 kinds.extend(&names);
+                // One too many is enough to refuse them; a file could claim any number.
+                if kinds.len() > layers {
+                    break;
+                }
             }
         }
     }

@@ -19,13 +19,13 @@ pub(super) fn of_config(config: &Config<'_>, tensors: usize) -> Result<Architect
         }
     };
     let (hidden, heads) = (config.size("hidden_size")?, config.size("num_attention_heads")?);
-    settings::check_heads(hidden, heads)?;
+    let head_dim = settings::share_of_head(hidden, heads)?;
     let (base, scaling) = config.rope(config.number_or("rotary_emb_base", 10_000.0)?)?;
     let share = match config.0.get("rope_parameters").and_then(|p| p.get("partial_rotary_factor")) {
         Some(_) => Config(&config.0["rope_parameters"]).number_or("partial_rotary_factor", 0.25)?,
         None => config.number_or("rotary_pct", 0.25)?,
     };
-    let dims = ((hidden / heads) as f64 * share.min(1.0)) as usize;
+    let dims = (head_dim as f64 * share.min(1.0)) as usize;
     let layers = config.layers("num_hidden_layers", tensors)?;
     Ok(Architecture {
         vocabulary: config.size("vocab_size")?,
@@ -48,8 +48,8 @@ pub(super) fn of_config(config: &Config<'_>, tensors: usize) -> Result<Architect
 
 pub(super) fn of_metadata(metadata: &Metadata<'_>) -> Result<Architecture, FamilyError> {
     let (hidden, heads) = (metadata.size("embedding_length")?, metadata.size("attention.head_count")?);
-    settings::check_heads(hidden, heads)?;
-    let dims = metadata.head_dim("rope.dimension_count")?.unwrap_or(hidden / heads).min(hidden / heads);
+    let head_dim = settings::share_of_head(hidden, heads)?;
+    let dims = metadata.head_dim("rope.dimension_count")?.unwrap_or(head_dim).min(head_dim);
     let base = metadata.number_or("rope.freq_base", 10_000.0)?;
     let rope = Rope::new(dims, base, metadata.rope_scaling()?, RopeStyle::Halves);
     Ok(Architecture {

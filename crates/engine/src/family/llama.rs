@@ -12,21 +12,14 @@ use crate::architecture::{
 pub(super) fn of_config(name: &str, config: &Config<'_>, tensors: usize) -> Result<Architecture, FamilyError> {
     config.only("hidden_act", &json!("silu"), "silu loads")?;
     let (hidden, heads) = (config.size("hidden_size")?, config.size("num_attention_heads")?);
-    let head_dim = match config.head_dim("head_dim")? {
-        Some(head_dim) => head_dim,
-        None => {
-            settings::check_heads(hidden, heads)?;
-            hidden / heads
-        }
-    };
+    let head_dim = config.head_dim("head_dim")?.map_or_else(|| settings::share_of_head(hidden, heads), Ok)?;
     let layers = config.layers("num_hidden_layers", tensors)?;
     let (base, scaling) = config.rope(10_000.0)?;
-    let window = match name {
-        "mistral" => config.size_or("sliding_window", None)?,
-        _ => {
-            config.only("use_sliding_window", &json!(false), "false loads")?;
-            None
-        }
+    let window = if name == "mistral" {
+        config.size_or("sliding_window", None)?
+    } else {
+        config.only("use_sliding_window", &json!(false), "false loads")?;
+        None
     };
     let shape = Shape {
         family: name,
@@ -54,13 +47,8 @@ pub(super) fn of_config(name: &str, config: &Config<'_>, tensors: usize) -> Resu
 
 pub(super) fn of_metadata(name: &str, metadata: &Metadata<'_>) -> Result<Architecture, FamilyError> {
     let (hidden, heads) = (metadata.size("embedding_length")?, metadata.size("attention.head_count")?);
-    let head_dim = match metadata.head_dim("attention.key_length")? {
-        Some(head_dim) => head_dim,
-        None => {
-            settings::check_heads(hidden, heads)?;
-            hidden / heads
-        }
-    };
+    let head_dim =
+        metadata.head_dim("attention.key_length")?.map_or_else(|| settings::share_of_head(hidden, heads), Ok)?;
     if metadata.size_or("expert_count", None)?.is_some() {
         return Err(FamilyError::Unsupported {
             key: format!("{name}.expert_count"),

@@ -205,7 +205,21 @@ fn at_most(tensors: usize, layers: usize) -> String {
     format!("no more layers than there are tensors, {tensors}, and it says {layers}")
 }
 
-/// Refuses heads that do not divide, or are wider than any.
+/// Numbers in a head where the hidden ones are shared out among the heads.
+pub(crate) fn share_of_head(hidden: usize, heads: usize) -> Result<usize, FamilyError> {
+    check_heads(hidden, heads)?;
+    let head_dim = hidden / heads;
+    if head_dim <= WIDEST_HEAD {
+        return Ok(head_dim);
+    }
+    Err(FamilyError::Unsupported {
+        key: "number of heads".to_owned(),
+        value: format!("{heads} for {hidden} hidden numbers"),
+        advice: "a head has at most 65536 of them",
+    })
+}
+
+/// Refuses heads that do not divide.
 pub(crate) fn check_heads(heads: usize, kv_heads: usize) -> Result<(), FamilyError> {
     if heads.is_multiple_of(kv_heads) {
         return Ok(());

@@ -1,6 +1,7 @@
 //! Elementwise arithmetic as plain loops that the compiler turns into vector instructions, compiled once for each
 //! instruction set.
 #![expect(unsafe_code, reason = "functions compiled for an instruction set are called after it was detected")]
+#![expect(clippy::inline_always, reason = "a body must become part of each function that turns an instruction set on")]
 
 use super::isa::Isa;
 

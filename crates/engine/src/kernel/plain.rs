@@ -3,6 +3,7 @@
 //! Weights are turned into f32 a strip at a time, then multiplied. The order of the sums is that of the AVX-512
 //! kernels, so the results differ only where one has fused multiply-adds and the other has not.
 #![expect(unsafe_code, reason = "functions compiled for AVX2 are called after it was detected")]
+#![expect(clippy::inline_always, reason = "a body must become part of each function that turns an instruction set on")]
 
 use half::f16;
 
@@ -38,8 +39,8 @@ fn strip_body<const FUSED: bool>(weights: &Packed, strip: usize, out: &mut [f32]
         Form::Bf16 => {
             for (pair, out) in lines.iter().zip(out[..weights.cols * LANES].chunks_mut(2 * LANES)) {
                 let (even, odd) = out.split_at_mut(LANES);
-                for l in 0..LANES {
-                    even[l] = f32::from_bits(pair.0[l] << 16);
+                for (e, &bits) in even.iter_mut().zip(&pair.0) {
+                    *e = f32::from_bits(bits << 16);
                 }
                 for (o, &bits) in odd.iter_mut().zip(&pair.0) {
                     *o = f32::from_bits(bits & 0xffff_0000);
