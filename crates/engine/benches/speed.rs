@@ -73,7 +73,7 @@ fn asked() -> Asked {
 
 fn measure(path: &Path, asked: &Asked) -> Value {
     let (start, before) = (Instant::now(), cpu_seconds());
-    let options = Options { threads: Some(asked.threads) };
+    let options = Options { threads: Some(asked.threads), ..Options::default() };
     let model = Model::open(path, "bench", options).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let mut report = Map::new();
     let mut add = |name: &str, value: Value| report.insert(name.to_owned(), value);
@@ -82,7 +82,7 @@ fn measure(path: &Path, asked: &Asked) -> Value {
     add("load_s", json!(start.elapsed().as_secs_f64()));
     add("load_cpu_s", json!(before.zip(cpu_seconds()).map(|(from, to)| to - from)));
     add("weight_bytes", json!(model.decoder().weight_bytes()));
-    let vocabulary = model.decoder().architecture.vocabulary as u32;
+    let vocabulary = model.decoder().architecture().vocabulary as u32;
     let repeats = asked.repeats;
     if let Some(tokens) = asked.prefill {
         // Distinct where the vocabulary is large enough, as 37 shares no factor with the modulus.
@@ -130,7 +130,7 @@ fn score(model: &Model, file: &Path, repeats: usize) -> Value {
 
     let tokens = || model.install(|| model.tokens_of(&requests)).expect("tokens");
     let found = tokens();
-    let all = work(&found, model.decoder().architecture.context);
+    let all = work(&found, model.decoder().architecture().context);
     let scored = |found: &[_]| model.score(found, Detail::LogProbs, &|_| {}).expect("scores");
     // As the peer does: two requests beforehand.
     scored(&found[..found.len().min(2)]);

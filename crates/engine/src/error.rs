@@ -4,6 +4,7 @@ use thiserror::Error;
 
 use crate::cache::CacheFull;
 use crate::chat::ChatError;
+use crate::device::Device;
 use crate::files::FileError;
 use crate::load::LoadError;
 use crate::tokenizer::TokenizerError;
@@ -51,6 +52,17 @@ pub enum EngineError {
     /// The model computes NaN or infinity.
     #[error("the model gives NaN or infinite logits; its weights are damaged or do not belong together")]
     NotFinite,
+    /// This build does not have the device.
+    #[error("this build does not run on {device}; build it with the feature for that, `cargo build --features {feature}`, or run on cpu")]
+    NotBuilt {
+        /// The device that was asked for.
+        device: Device,
+        /// The feature of the crate that has it.
+        feature: &'static str,
+    },
+    /// The device does not do what it is asked for.
+    #[error("the device fails: {0}")]
+    Device(String),
     /// The model has no chat template and was given messages.
     #[error("the model has no chat template, so it takes text and no messages; ask with --raw")]
     NoTemplate,

@@ -11,7 +11,7 @@ use rayon::prelude::*;
 use weighbridge_core::{Finish, Generation, Sampling};
 
 use crate::cache::{Cache, Path};
-use crate::decoder::Decoder;
+use crate::forward::Forward;
 use crate::error::EngineError;
 use crate::kernel::{Segment, math};
 use crate::sampler::Sampler;
@@ -65,7 +65,7 @@ struct Stream<'a> {
 /// # Errors
 /// A prompt is empty or longer than the context, a setting is outside its range, or the model gives no finite numbers.
 pub fn generate(
-    decoder: &Decoder,
+    decoder: &dyn Forward,
     tokenizer: &Tokenizer,
     prompts: &[TokenPrompt],
     listener: &mut Listener<'_>,
@@ -77,7 +77,7 @@ pub fn generate(
         decoder,
         tokenizer,
         prompts,
-        cache: decoder.cache(cache_tokens(decoder, prompts)),
+        cache: decoder.cache(cache_tokens(decoder, prompts))?,
         queue: order.into(),
         streams: Vec::new(),
         trunk: None,
@@ -93,8 +93,8 @@ pub fn generate(
     Ok(answers.into_iter().flatten().collect())
 }
 
-fn check(decoder: &Decoder, prompts: &[TokenPrompt]) -> Result<(), EngineError> {
-    let (vocabulary, context) = (decoder.architecture.vocabulary, decoder.architecture.context);
+fn check(decoder: &dyn Forward, prompts: &[TokenPrompt]) -> Result<(), EngineError> {
+    let (vocabulary, context) = (decoder.architecture().vocabulary, decoder.architecture().context);
     for (i, prompt) in prompts.iter().enumerate() {
         if prompt.ids.is_empty() {
             return Err(EngineError::EmptyRequest { request: i + 1 });
@@ -114,8 +114,8 @@ fn check(decoder: &Decoder, prompts: &[TokenPrompt]) -> Result<(), EngineError> 
 }
 
 /// Slots for all requests at once if they fit into [`CACHE_BYTES`], and for the longest in any case.
-fn cache_tokens(decoder: &Decoder, prompts: &[TokenPrompt]) -> usize {
-    let a = &decoder.architecture;
+fn cache_tokens(decoder: &dyn Forward, prompts: &[TokenPrompt]) -> usize {
+    let a = decoder.architecture();
     let need = |p: &TokenPrompt| (p.ids.len() + p.max_tokens).min(a.context) + 2 * crate::cache::PAGE;
     let longest = prompts.iter().map(need).max().unwrap_or(1);
     let all = prompts.iter().map(need).fold(0, usize::saturating_add);
@@ -125,7 +125,7 @@ fn cache_tokens(decoder: &Decoder, prompts: &[TokenPrompt]) -> usize {
 }
 
 struct Room<'a> {
-    decoder: &'a Decoder,
+    decoder: &'a dyn Forward,
     tokenizer: &'a Tokenizer,
     prompts: &'a [TokenPrompt],
     cache: Cache,
@@ -165,7 +165,7 @@ impl<'a> Room<'a> {
     /// A stream with its slots, or `None` where it has to wait for another to end.
     fn admit(&mut self, request: usize) -> Result<Option<Stream<'a>>, EngineError> {
         let prompt = &self.prompts[request];
-        let room = self.decoder.architecture.context - prompt.ids.len();
+        let room = self.decoder.architecture().context - prompt.ids.len();
         let limit = prompt.max_tokens.min(room);
         let mut path = self.shared(&prompt.ids);
         let shared = path.len();
@@ -213,7 +213,7 @@ impl<'a> Room<'a> {
             tokens.extend_from_slice(&stream.ids[stream.done..stream.done + len]);
         }
         let hidden = self.decoder.forward(&mut self.cache, &tokens, &segments, None)?;
-        let (width, vocabulary) = (self.decoder.architecture.hidden, self.decoder.architecture.vocabulary);
+        let (width, vocabulary) = (self.decoder.architecture().hidden, self.decoder.architecture().vocabulary);
         let mut last = Vec::new();
         let mut ready: Vec<&mut Stream<'_>> = Vec::new();
         let mut row = 0;
@@ -225,7 +225,7 @@ impl<'a> Room<'a> {
                 ready.push(stream);
             }
         }
-        let logits = self.decoder.logits(&last);
+        let logits = self.decoder.logits(&last)?;
         let next = |(stream, logits): (&mut &mut Stream<'_>, &[f32])| {
             let distribution = math::distribution(logits);
             let token = stream.sampler.choose(logits, distribution.argmax);

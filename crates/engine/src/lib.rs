@@ -4,9 +4,11 @@ pub mod architecture;
 pub mod cache;
 pub mod chat;
 pub mod decoder;
+pub mod device;
 mod error;
 pub mod family;
 pub mod files;
+pub mod forward;
 pub mod generate;
 pub mod hub;
 pub mod inspect;
@@ -18,5 +20,6 @@ pub mod sampler;
 pub mod score;
 pub mod tokenizer;
 
+pub use device::Device;
 pub use error::EngineError;
 pub use model::{Model, Options};

@@ -11,9 +11,10 @@ use weighbridge_core::{
 };
 
 use crate::chat::{self, ChatTemplate, GenerationPrompt};
-use crate::decoder::Decoder;
+use crate::device::Device;
 use crate::error::EngineError;
 use crate::files::Checkpoint;
+use crate::forward::Forward;
 use crate::generate::{self, Listener, TokenPrompt};
 use crate::load;
 use crate::score::{self, Detail, TokenRequest, TokenScore};
@@ -23,7 +24,7 @@ use crate::tokenizer::{AddSpecial, Tokenizer};
 #[derive(Debug)]
 pub struct Model {
     name: String,
-    decoder: Decoder,
+    decoder: Box<dyn Forward>,
     tokenizer: Tokenizer,
     template: Option<ChatTemplate>,
     pool: ThreadPool,
@@ -34,6 +35,8 @@ pub struct Model {
 pub struct Options {
     /// Threads; `None` takes one a core.
     pub threads: Option<usize>,
+    /// Where it runs.
+    pub device: Device,
 }
 
 impl Model {
@@ -46,17 +49,17 @@ impl Model {
         let checkpoint = Arc::new(Checkpoint::open(path).map_err(load::LoadError::from)?);
         // The tokenizer is read by one thread while the others pack weights.
         let (decoder, tokenizer) = pool.install(|| {
-            rayon::join(|| load::decoder(Arc::clone(&checkpoint)), || Tokenizer::of(&checkpoint))
+            rayon::join(|| options.device.load(Arc::clone(&checkpoint)), || Tokenizer::of(&checkpoint))
         });
         let (decoder, tokenizer) = (decoder?, tokenizer?);
-        tokenizer.check_fits(decoder.architecture.vocabulary)?;
+        tokenizer.check_fits(decoder.architecture().vocabulary)?;
         let template = ChatTemplate::of(&checkpoint, &tokenizer)?;
         Ok(Self { name: name.into(), decoder, tokenizer, template, pool })
     }
 
     /// Its decoder, for work on token ids.
-    pub fn decoder(&self) -> &Decoder {
-        &self.decoder
+    pub fn decoder(&self) -> &dyn Forward {
+        self.decoder.as_ref()
     }
 
     /// Its tokenizer.
@@ -134,7 +137,7 @@ impl Model {
         detail: Detail,
         progress: &Progress<'_>,
     ) -> Result<Vec<Vec<TokenScore>>, EngineError> {
-        self.install(|| score::score(&self.decoder, requests, detail, progress))
+        self.install(|| score::score(self.decoder(), requests, detail, progress))
     }
 
     /// The text of a prompt as the model sees it.
@@ -176,7 +179,7 @@ impl Model {
         self.install(|| {
             let prompts: Result<Vec<TokenPrompt>, EngineError> = requests.iter().map(prompt).collect();
             let listener: &mut Listener<'_> = &mut |request, piece| listener(request, piece);
-            generate::generate(&self.decoder, &self.tokenizer, &prompts?, listener)
+            generate::generate(self.decoder(), &self.tokenizer, &prompts?, listener)
         })
     }
 }
@@ -226,14 +229,14 @@ impl LanguageModel for Model {
     ) -> Result<Vec<Loglikelihood>, ModelError> {
         let tokens = self.install(|| self.tokens_of(requests)).map_err(failed)?;
         // Progress of the tree is told in requests, of which it has done about the same share.
-        let nodes = score::work(&tokens, self.decoder.architecture.context).nodes.max(1);
+        let nodes = score::work(&tokens, self.decoder.architecture().context).nodes.max(1);
         let tick = |done: usize| progress(done * requests.len() / nodes);
         let scores = self.score(&tokens, Detail::LogProbs, &tick).map_err(failed)?;
         Ok(scores.iter().map(|scores| summary(scores)).collect())
     }
 
     fn loglikelihood_rolling(&self, texts: &[String], progress: &Progress<'_>) -> Result<Vec<Loglikelihood>, ModelError> {
-        let longest = self.decoder.architecture.context;
+        let longest = self.decoder.architecture().context;
         let prefix = self.prefix().map_err(failed)?;
         let mut windows = Vec::new();
         let mut counts = Vec::new();

@@ -10,7 +10,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use crate::cache::{Cache, Path};
-use crate::decoder::Decoder;
+use crate::forward::Forward;
 use crate::error::EngineError;
 use crate::kernel::{Segment, math};
 
@@ -147,16 +147,16 @@ pub fn work(requests: &[TokenRequest], longest: usize) -> Work {
 /// # Errors
 /// A request is empty, a token is not in the vocabulary, or the model gives no finite numbers.
 pub fn score(
-    decoder: &Decoder,
+    decoder: &dyn Forward,
     requests: &[TokenRequest],
     detail: Detail,
     tick: &(dyn Fn(usize) + Sync),
 ) -> Result<Vec<Vec<TokenScore>>, EngineError> {
     check(decoder, requests)?;
-    let tree = Tree::new(requests, decoder.architecture.context);
+    let tree = Tree::new(requests, decoder.architecture().context);
     let mut found: Vec<Vec<Option<TokenScore>>> = requests.iter().map(|r| vec![None; r.continuation.len()]).collect();
     let batch = BATCH.min(tree.nodes.len().max(1));
-    let mut cache = decoder.cache(tree.deepest + 3 * batch + 64);
+    let mut cache = decoder.cache(tree.deepest + 3 * batch + 64)?;
     let mut trunk = Path::default();
     let (mut node, mut want) = (0, 0);
     while node < tree.nodes.len() {
@@ -195,8 +195,8 @@ pub fn score(
     Ok(found.into_iter().map(|scores| scores.into_iter().flatten().collect()).collect())
 }
 
-fn check(decoder: &Decoder, requests: &[TokenRequest]) -> Result<(), EngineError> {
-    let vocabulary = decoder.architecture.vocabulary;
+fn check(decoder: &dyn Forward, requests: &[TokenRequest]) -> Result<(), EngineError> {
+    let vocabulary = decoder.architecture().vocabulary;
     for (i, request) in requests.iter().enumerate() {
         if request.context.is_empty() || request.continuation.is_empty() {
             return Err(EngineError::EmptyRequest { request: i + 1 });
@@ -211,7 +211,7 @@ fn check(decoder: &Decoder, requests: &[TokenRequest]) -> Result<(), EngineError
 
 /// Hidden states of consecutive nodes; the paths are those of their stretches.
 fn run(
-    decoder: &Decoder,
+    decoder: &dyn Forward,
     cache: &mut Cache,
     nodes: &[(u32, u32)],
     paths: &[Path],
@@ -225,26 +225,26 @@ fn run(
         segments.push(Segment { row, len, runs: path.runs(), position });
         row += len;
     }
-    Ok(decoder.forward(cache, &tokens, &segments, None)?)
+    decoder.forward(cache, &tokens, &segments, None)
 }
 
 /// Scores of the wants, which are in the order of their nodes; `first` is the node of the first hidden row.
 fn answers(
-    decoder: &Decoder,
+    decoder: &dyn Forward,
     hidden: &[f32],
     wants: &[Want],
     first: usize,
     detail: Detail,
 ) -> Result<Vec<TokenScore>, EngineError> {
-    let width = decoder.architecture.hidden;
-    let vocabulary = decoder.architecture.vocabulary;
+    let width = decoder.architecture().hidden;
+    let vocabulary = decoder.architecture().vocabulary;
     let mut rows: Vec<usize> = wants.iter().map(|w| w.node - first).collect();
     rows.dedup();
     let mut answers = Vec::with_capacity(wants.len());
     let mut left = wants;
     for rows in rows.chunks(LOGIT_ROWS) {
         let chosen: Vec<f32> = rows.iter().flat_map(|&row| &hidden[row * width..][..width]).copied().collect();
-        let logits = decoder.logits(&chosen);
+        let logits = decoder.logits(&chosen)?;
         let of_row = |logits: &[f32]| {
             let distribution = math::distribution(logits);
             let moments = (detail == Detail::Moments).then(|| math::moments_of_log_p(logits, distribution.log_sum));

@@ -77,7 +77,7 @@ fn check(weights: &Path, golden: &str) -> usize {
     }
     assert_eq!(decisions(&goldens, |i| found[i].logprob), decisions(&goldens, |i| goldens[i].logprob));
     let tokens = model.tokens_of(&requests).expect("tokens");
-    score::work(&tokens, model.decoder().architecture.context).nodes
+    score::work(&tokens, model.decoder().architecture().context).nodes
 }
 
 #[test]
@@ -112,7 +112,7 @@ fn five_examples_run_through_the_model_once() {
         }
     }
     let tokens = model.tokens_of(&requests).expect("tokens");
-    let work = score::work(&tokens, model.decoder().architecture.context);
+    let work = score::work(&tokens, model.decoder().architecture().context);
     assert_eq!((work.tokens, work.nodes), (842_323, 4308));
 }
 

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use weighbridge_engine::{Device, Options};
 use weighbridge_gap::lag::LagRule;
 
 /// How far are open-weights language models behind closed ones?
@@ -161,6 +162,24 @@ pub struct RankArgs {
     pub format: Format,
 }
 
+/// Options of how open weights run.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct RunningArgs {
+    /// Threads [default: one a core].
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    pub threads: Option<u16>,
+    /// Where the model runs: cpu, cuda, cuda:N or metal; all but cpu need a build with that feature.
+    #[arg(long, default_value_t = Device::Cpu)]
+    pub device: Device,
+}
+
+impl RunningArgs {
+    /// The same, as the engine takes it.
+    pub fn options(self) -> Options {
+        Options { threads: self.threads.map(usize::from), device: self.device }
+    }
+}
+
 /// Options of `ask`.
 #[derive(Debug, Args)]
 pub struct AskArgs {
@@ -195,9 +214,8 @@ pub struct AskArgs {
     /// Seed of the draws.
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
-    /// Threads [default: one a core].
-    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
-    pub threads: Option<u16>,
+    #[command(flatten)]
+    pub running: RunningArgs,
     /// Form of the output.
     #[arg(long, value_enum, default_value_t = AskFormat::Text)]
     pub format: AskFormat,
@@ -222,9 +240,8 @@ pub struct LoglikelihoodArgs {
     /// Also tell how many tokens ran through the model, on standard error.
     #[arg(long)]
     pub verbose: bool,
-    /// Threads [default: one a core].
-    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
-    pub threads: Option<u16>,
+    #[command(flatten)]
+    pub running: RunningArgs,
 }
 
 /// Options of `logits`.
@@ -235,9 +252,8 @@ pub struct LogitsArgs {
     /// Token ids, separated by commas.
     #[arg(long, value_delimiter = ',', required = true)]
     pub ids: Vec<u32>,
-    /// Threads [default: one a core].
-    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
-    pub threads: Option<u16>,
+    #[command(flatten)]
+    pub running: RunningArgs,
 }
 
 /// Options of `import`.

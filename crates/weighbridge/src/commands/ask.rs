@@ -19,7 +19,7 @@ use super::open_weights;
 /// The model does not load or cannot take the prompt.
 pub fn run(args: &AskArgs, screen: Screen) -> anyhow::Result<Answer> {
     let text = question(&args.prompt)?;
-    let model = open_weights::open(&args.model, args.threads, screen)?;
+    let model = open_weights::open(&args.model, args.running.options(), screen)?;
     let request = GenerationRequest {
         prompt: prompt(args, &model, text),
         stop: args.stop.clone(),

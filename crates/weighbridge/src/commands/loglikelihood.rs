@@ -30,9 +30,9 @@ struct Line {
 /// A line is no request, or the model does not load or cannot score it.
 pub fn run(args: &LoglikelihoodArgs, screen: Screen) -> anyhow::Result<Answer> {
     let requests = read(&args.requests)?;
-    let model = open_weights::open(&args.model, args.threads, screen)?;
+    let model = open_weights::open(&args.model, args.running.options(), screen)?;
     let tokens = model.install(|| model.tokens_of(&requests))?;
-    let work = score::work(&tokens, model.decoder().architecture.context);
+    let work = score::work(&tokens, model.decoder().architecture().context);
     let bar = Bar::new("tokens", work.nodes as u64, screen);
     let scores = model.score(&tokens, Detail::LogProbs, &|done| bar.set(done as u64))?;
     drop(bar);

@@ -24,10 +24,10 @@ pub fn locate(name: &str) -> anyhow::Result<PathBuf> {
 ///
 /// # Errors
 /// There is no such model, or it does not load.
-pub fn open(name: &str, threads: Option<u16>, screen: Screen) -> anyhow::Result<Model> {
+pub fn open(name: &str, options: Options, screen: Screen) -> anyhow::Result<Model> {
     let path = locate(name)?;
     let spinner = Spinner::new(format!("loading {name}"), screen);
-    let model = Model::open(&path, name, Options { threads: threads.map(usize::from) });
+    let model = Model::open(&path, name, options);
     drop(spinner);
     model.with_context(|| format!("cannot load '{name}'"))
 }

@@ -1,0 +1,72 @@
+//! What scoring and generating ask of a model, however it is computed: by the decoder of this crate, or on a device.
+
+use std::fmt::Debug;
+
+use crate::architecture::Architecture;
+use crate::cache::Cache;
+use crate::decoder::{Decoder, HiddenTap};
+use crate::error::EngineError;
+use crate::kernel::Segment;
+
+/// A model that runs.
+pub trait Forward: Debug + Send + Sync {
+    /// What it is.
+    fn architecture(&self) -> &Architecture;
+
+    /// Bytes of its weights in memory.
+    fn weight_bytes(&self) -> usize;
+
+    /// A cache for this model, of at least `tokens` slots.
+    ///
+    /// # Errors
+    /// The device has no memory for it.
+    fn cache(&self, tokens: usize) -> Result<Cache, EngineError>;
+
+    /// Runs a batch: `tokens` in the order of the rows of `segments`. Keys and values go into the cache, which this
+    /// model must have made; the hidden states after the last layer come back, `hidden` numbers a row, before the final
+    /// norm.
+    ///
+    /// # Errors
+    /// An embedding cannot be read from the file, or the device fails.
+    fn forward(
+        &self,
+        cache: &mut Cache,
+        tokens: &[u32],
+        segments: &[Segment<'_>],
+        tap: Option<&mut HiddenTap<'_>>,
+    ) -> Result<Vec<f32>, EngineError>;
+
+    /// Logits of rows of hidden states, `vocabulary` numbers a row.
+    ///
+    /// # Errors
+    /// The device fails.
+    fn logits(&self, hidden: &[f32]) -> Result<Vec<f32>, EngineError>;
+}
+
+impl Forward for Decoder {
+    fn architecture(&self) -> &Architecture {
+        &self.architecture
+    }
+
+    fn weight_bytes(&self) -> usize {
+        Self::weight_bytes(self)
+    }
+
+    fn cache(&self, tokens: usize) -> Result<Cache, EngineError> {
+        Ok(Self::cache(self, tokens))
+    }
+
+    fn forward(
+        &self,
+        cache: &mut Cache,
+        tokens: &[u32],
+        segments: &[Segment<'_>],
+        tap: Option<&mut HiddenTap<'_>>,
+    ) -> Result<Vec<f32>, EngineError> {
+        Ok(Self::forward(self, cache, tokens, segments, tap)?)
+    }
+
+    fn logits(&self, hidden: &[f32]) -> Result<Vec<f32>, EngineError> {
+        Ok(Self::logits(self, hidden))
+    }
+}
