@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use memmap2::Mmap;
 use serde::Deserialize;
 
-use super::map::map;
+use super::map::{map, set_aside};
 use super::{FileError, RawTensor, TensorInfo, gguf, safetensors};
 
 const CONFIG: &str = "config.json";
@@ -62,6 +62,15 @@ impl Checkpoint {
         let info = self.headers().get(file)?.get(at)?;
         let data = self.maps.get(file)?.get(info.start..info.start + info.bytes)?;
         Some(RawTensor { info, data })
+    }
+
+    /// Says that the bytes of a tensor are not needed for now, so that they do not count as memory of this process.
+    pub fn set_aside(&self, name: &str) {
+        if let Some(tensor) = self.tensor(name)
+            && let Some(map) = self.places.get(name).and_then(|&(file, _)| self.maps.get(file))
+        {
+            set_aside(map, tensor.info.start, tensor.info.bytes);
+        }
     }
 
     /// Every tensor, file by file in the order of their data.

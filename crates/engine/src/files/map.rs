@@ -28,3 +28,15 @@ fn read_only(file: &std::fs::File) -> std::io::Result<Mmap> {
     // signal, as for every program that maps weights.
     unsafe { Mmap::map(file) }
 }
+
+/// Lets the system take back the memory of a part of a map; it is read from the file again when it is looked at.
+#[cfg(unix)]
+#[expect(unsafe_code, reason = "what is dropped of a map that can be written would be lost")]
+pub(super) fn set_aside(map: &Mmap, start: usize, bytes: usize) {
+    // SAFETY: the map is read-only, so that what is dropped is still in the file. That the system declines is no harm.
+    let _ = unsafe { map.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, start, bytes) };
+}
+
+/// Other systems decide by themselves.
+#[cfg(not(unix))]
+pub(super) fn set_aside(_: &Mmap, _: usize, _: usize) {}

@@ -15,7 +15,9 @@ use super::math;
 use super::packed::LANES;
 use super::plain;
 #[cfg(target_arch = "x86_64")]
-use super::tile::{F32Strip, From, Rows, tiles};
+use super::packed::Line;
+#[cfg(target_arch = "x86_64")]
+use super::tile::{F32Strip, From, Rows, Strips, tiles};
 use crate::cache::{LayerCache, PAGE, Run};
 
 /// A stretch of new tokens of one text.
@@ -250,15 +252,15 @@ unsafe fn keys_avx512(q: &[f32], rows: usize, d: usize, pages: &[f32], scores: &
     let zero = From { start: zeros.as_ptr(), by_row: 0 };
     let mut p = 0;
     while p < count {
-        let strip = |i: usize| F32Strip(pages[(p + i) * d * PAGE..].as_ptr());
+        let strip = |i: usize| pages[(p + i) * d * PAGE..].as_ptr().cast::<Line>();
         let taken = if count - p >= 2 { 2 } else { 1 };
         let to = scores[p * PAGE..].as_mut_ptr();
         // SAFETY: each row has `(p + taken) * 16` scores and `d` numbers of the query; the pages were bounded above.
         unsafe {
             if taken == 2 {
-                tiles(from, rows, [strip(0), strip(1)], d, zero, to, width);
+                tiles::<F32Strip, 2>(from, rows, strips([strip(0), strip(1)], d), zero, to, width);
             } else {
-                tiles(from, rows, [strip(0)], d, zero, to, width);
+                tiles::<F32Strip, 1>(from, rows, strips([strip(0)], d), zero, to, width);
             }
         }
         p += taken;
@@ -301,17 +303,23 @@ unsafe fn values_avx512(
     let padded = columns * LANES;
     let mut c = 0;
     while c < columns {
-        let strip = |i: usize| F32Strip(values[(c + i) * by_strip..][..len * LANES].as_ptr());
+        let strip = |i: usize| values[(c + i) * by_strip..][..len * LANES].as_ptr().cast::<Line>();
         let to = sums[c * LANES..].as_mut_ptr();
+        let onto = From { start: to, by_row: padded };
         // SAFETY: each row has `len` scores and `columns` strips of sums; the strips were bounded above.
         unsafe {
             if columns - c >= 2 {
-                tiles(from, rows, [strip(0), strip(1)], len, From { start: to, by_row: padded }, to, padded);
+                tiles::<F32Strip, 2>(from, rows, strips([strip(0), strip(1)], len), onto, to, padded);
                 c += 2;
             } else {
-                tiles(from, rows, [strip(0)], len, From { start: to, by_row: padded }, to, padded);
+                tiles::<F32Strip, 1>(from, rows, strips([strip(0)], len), onto, to, padded);
                 c += 1;
             }
         }
     }
+}
+
+#[cfg(target_arch = "x86_64")]
+const fn strips<const S: usize>(starts: [*const Line; S], columns: usize) -> Strips<S> {
+    Strips { starts, records: columns, ahead: 0 }
 }

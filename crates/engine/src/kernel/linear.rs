@@ -3,17 +3,21 @@
 //! One or two rows are multiplied with the weights as they are packed. For more rows, two strips at a time are turned
 //! into f32 in the cache of a core and multiplied with all rows; the rows are laid out in blocks of twelve for that.
 #![expect(unsafe_code, reason = "threads write disjoint columns of one matrix")]
+#![expect(clippy::inline_always, reason = "a body must become part of each function that turns an instruction set on")]
 
 use std::cell::RefCell;
 use std::ops::Range;
 
+use half::bf16;
 use rayon::prelude::*;
 
 use super::isa::Isa;
-use super::packed::{Form, LANES, Packed, Scales};
+use super::packed::{Form, LANES, Line, Packed, Precision, Scales};
 use super::plain;
 #[cfg(target_arch = "x86_64")]
-use super::tile::{Bf16Strip, F32Strip, From, PAIR, QuantStrip, Rows, SUPER, SYMMETRIC, Strip, tiles, unpack};
+use super::tile::{
+    Bf16Strip, F32Pair, F32Strip, From, QuantStrip, Rows, Strip, Strips, block_of_pairs, code, tiles, unpack, unpack_pairs,
+};
 
 /// Rows of a block.
 const BLOCK: usize = 12;
@@ -24,27 +28,33 @@ const WORTH_A_THREAD: usize = 60_000;
 /// What sums start from where there is no bias.
 const ZEROS: [f32; 4 * LANES] = [0.0; 4 * LANES];
 
-/// Runs `$body` with the strip type of a form of quants.
+/// Runs `$body` with `$strip` as the strip type of a form of quants.
 #[cfg(target_arch = "x86_64")]
 macro_rules! with_quant {
-    ($form:expr, $start:expr, |$strip:ident| $body:expr) => {{
+    ($form:expr, $strip:ident, $body:expr) => {{
+        const PAIR: usize = code(Scales::Pair);
+        const SYMMETRIC: usize = code(Scales::Symmetric);
+        const EIGHT: usize = code(Scales::Super { groups: 8, minima: true });
+        const SIXTEEN: usize = code(Scales::Super { groups: 16, minima: false });
+        const SIXTEEN_MIN: usize = code(Scales::Super { groups: 16, minima: true });
         macro_rules! of {
             ($bits:literal, $scales:expr) => {{
-                let $strip = QuantStrip::<$bits, $scales> { start: $start, form: $form };
+                type $strip = QuantStrip<$bits, { $scales }>;
                 $body
             }};
         }
-        match ($form.bits, $form.scales) {
-            (4, Scales::Pair) => of!(4, PAIR),
-            (5, Scales::Pair) => of!(5, PAIR),
-            (8, Scales::Pair) => of!(8, PAIR),
-            (4, Scales::Symmetric) => of!(4, SYMMETRIC),
-            (5, Scales::Symmetric) => of!(5, SYMMETRIC),
-            (8, Scales::Symmetric) => of!(8, SYMMETRIC),
-            (4, _) => of!(4, SUPER),
-            (5, _) => of!(5, SUPER),
-            (6, _) => of!(6, SUPER),
-            _ => of!(8, SUPER),
+        match ($form.bits, code($form.scales)) {
+            (4, PAIR) => of!(4, PAIR),
+            (4, SYMMETRIC) => of!(4, SYMMETRIC),
+            (4, EIGHT) => of!(4, EIGHT),
+            (4, SIXTEEN) => of!(4, SIXTEEN),
+            (4, _) => of!(4, SIXTEEN_MIN),
+            (5, PAIR) => of!(5, PAIR),
+            (5, SYMMETRIC) => of!(5, SYMMETRIC),
+            (5, _) => of!(5, EIGHT),
+            (6, _) => of!(6, SIXTEEN),
+            (_, SYMMETRIC) => of!(8, SYMMETRIC),
+            _ => of!(8, PAIR),
         }
     }};
 }
@@ -74,6 +84,7 @@ unsafe impl Sync for Target<'_> {}
 
 thread_local! {
     static SCRATCH: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+    static PAIRS: RefCell<Vec<Line>> = const { RefCell::new(Vec::new()) };
 }
 
 /// `m` rows of `x` times the weights of each product.
@@ -99,10 +110,20 @@ fn linear_with(isa: Isa, x: &[f32], m: usize, products: &mut [Product<'_>]) {
     if m == 0 {
         return;
     }
-    let blocks = if wide && m >= MANY { Some(in_blocks(x, m, cols)) } else { None };
-    let task = |(target, strips): &(Target<'_>, Range<usize>)| match &blocks {
-        Some(blocks) => many_rows(isa, blocks, m, *target, strips.clone()),
-        None => few_rows(isa, x, m, *target, strips.clone()),
+    let rounded = |p: &Product<'_>| p.weights.precision == Precision::Bf16 && cols % 2 == 0;
+    let pairs = isa == Isa::Avx512Bf16 && m >= MANY && products.iter().all(rounded);
+    let rows = if pairs {
+        RowsOf::Pairs(in_pairs(&in_blocks(x, m, cols)))
+    } else if wide && m >= MANY {
+        RowsOf::Blocks(in_blocks(x, m, cols))
+    } else {
+        RowsOf::Plain
+    };
+    let task = |(target, strips): &(Target<'_>, Range<usize>)| match &rows {
+        RowsOf::Blocks(blocks) => many_rows(isa, blocks, m, *target, strips.clone()),
+        #[cfg(target_arch = "x86_64")]
+        RowsOf::Pairs(pairs) => many_pairs(pairs, m, *target, strips.clone()),
+        _ => few_rows(isa, x, m, *target, strips.clone()),
     };
     let threads = super::threads();
     if threads == 1 || m * tasks.len() * group * LANES * cols < WORTH_A_THREAD {
@@ -111,6 +132,29 @@ fn linear_with(isa: Isa, x: &[f32], m: usize, products: &mut [Product<'_>]) {
         let chunk = tasks.len().div_ceil(threads * 8).max(1);
         tasks.par_iter().with_min_len(chunk).for_each(task);
     }
+}
+
+/// The rows of a product as its kernel reads them.
+enum RowsOf {
+    /// As they are.
+    Plain,
+    /// In blocks of twelve.
+    Blocks(Vec<f32>),
+    /// In blocks of twelve, pairs of columns in bf16.
+    Pairs(Vec<u32>),
+}
+
+/// Blocks of an even number of columns in pairs of bf16.
+fn in_pairs(blocks: &[f32]) -> Vec<u32> {
+    let mut pairs = Vec::with_capacity(blocks.len() / 2);
+    for columns in blocks.chunks_exact(2 * BLOCK) {
+        let (even, odd) = columns.split_at(BLOCK);
+        pairs.extend(even.iter().zip(odd).map(|(&e, &o)| {
+            let (e, o) = (bf16::from_f32(e).to_bits(), bf16::from_f32(o).to_bits());
+            u32::from(e) | u32::from(o) << 16
+        }));
+    }
+    pairs
 }
 
 /// The rows in blocks of twelve, column after column; the last block is filled up with zeros.
@@ -162,13 +206,14 @@ fn many_rows(isa: Isa, blocks: &[f32], m: usize, target: Target<'_>, strips: Ran
                 let to = out.add(b * BLOCK * weights.rows + strips.start * LANES);
                 let from = Rows { start: block.as_ptr(), by_row: 1, by_column: BLOCK };
                 let second = (strips.len() - 1) * cols * LANES;
-                let pair = [F32Strip(scratch.as_ptr()), F32Strip(scratch.as_ptr().add(second))];
+                let starts = [scratch.as_ptr().cast(), scratch.as_ptr().add(second).cast()];
+                let pair = Strips { starts, records: cols, ahead: 0 };
                 let zero = From { start: start.as_ptr(), by_row: 0 };
                 if columns == 2 * LANES {
-                    block_of_rows(from, rows, pair, cols, zero, to, weights.rows);
+                    block_of_rows(from, rows, pair, zero, to, weights.rows);
                 } else {
                     on_the_side(to, weights.rows, rows, columns, |side| {
-                        block_of_rows(from, rows, pair, cols, zero, side, 2 * LANES);
+                        block_of_rows(from, rows, pair, zero, side, 2 * LANES);
                     });
                 }
             }
@@ -176,6 +221,57 @@ fn many_rows(isa: Isa, blocks: &[f32], m: usize, target: Target<'_>, strips: Ran
         #[cfg(not(target_arch = "x86_64"))]
         let _ = (blocks, m, out, start);
     });
+}
+
+/// The same in products of bf16 pairs.
+#[cfg(target_arch = "x86_64")]
+fn many_pairs(pairs: &[u32], m: usize, target: Target<'_>, strips: Range<usize>) {
+    let Target { weights, out, .. } = target;
+    let count = weights.cols / 2;
+    PAIRS.with_borrow_mut(|scratch| {
+        scratch.resize((2 * count).max(scratch.len()), Line::default());
+        let mut starts = [std::ptr::null(); 2];
+        for (i, strip) in strips.clone().enumerate() {
+            let lines = weights.strip(strip);
+            let room = &mut scratch[i * count..][..count];
+            // SAFETY: the instruction set was detected; strip and room have as many columns.
+            starts[i] = match weights.form {
+                Form::Bf16 => lines.as_ptr(),
+                Form::F32 => unsafe { pairs_avx512::<F32Pair>(lines.as_ptr(), count, room.as_mut_ptr()) },
+                Form::Quant(form) => {
+                    let records = weights.cols / form.span();
+                    with_quant!(form, W, unsafe { pairs_avx512::<W>(lines.as_ptr(), records, room.as_mut_ptr()) })
+                }
+            };
+        }
+        starts[1] = if strips.len() == 2 { starts[1] } else { starts[0] };
+        let columns = (weights.rows - strips.start * LANES).min(strips.len() * LANES);
+        let start = beginning(target, strips.start, columns);
+        let zero = From { start: start.as_ptr(), by_row: 0 };
+        for (b, block) in pairs.chunks_exact(BLOCK * count).enumerate() {
+            let rows = BLOCK.min(m - b * BLOCK);
+            // SAFETY: as in `many_rows`.
+            unsafe {
+                let to = out.add(b * BLOCK * weights.rows + strips.start * LANES);
+                if columns == 2 * LANES {
+                    block_of_pairs(block.as_ptr(), rows, starts, count, zero, to, weights.rows);
+                } else {
+                    on_the_side(to, weights.rows, rows, columns, |side| {
+                        block_of_pairs(block.as_ptr(), rows, starts, count, zero, side, 2 * LANES);
+                    });
+                }
+            }
+        }
+    });
+}
+
+/// A strip in pairs of bf16, and where they are.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw")]
+unsafe fn pairs_avx512<W: Strip>(strip: *const Line, records: usize, out: *mut Line) -> *const Line {
+    // SAFETY: as the caller says.
+    unsafe { unpack_pairs::<W>(strip, records, out) };
+    out
 }
 
 /// What the sums of up to four strips start from: their bias, or zeros.
@@ -192,9 +288,9 @@ fn to_f32(isa: Isa, weights: &Packed, strip: usize, out: &mut [f32]) {
     match (isa, weights.form) {
         #[cfg(target_arch = "x86_64")]
         (Isa::Avx512 | Isa::Avx512Bf16, Form::Quant(form)) => {
-            let (start, steps) = (weights.strip(strip).as_ptr(), weights.cols / 8);
+            let (start, records) = (weights.strip(strip).as_ptr(), weights.cols / form.span());
             // SAFETY: the instruction set was detected; strip and room have as many columns.
-            with_quant!(form, start, |quants| unsafe { unpack_avx512(quants, steps, out.as_mut_ptr()) });
+            with_quant!(form, W, unsafe { unpack_avx512::<W>(start, records, out.as_mut_ptr()) });
         }
         _ => plain::strip_to_f32(isa, weights, strip, out),
     }
@@ -202,9 +298,9 @@ fn to_f32(isa: Isa, weights: &Packed, strip: usize, out: &mut [f32]) {
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512bw")]
-unsafe fn unpack_avx512<W: Strip>(strip: W, steps: usize, out: *mut f32) {
+unsafe fn unpack_avx512<W: Strip>(strip: *const Line, records: usize, out: *mut f32) {
     // SAFETY: as the caller says.
-    unsafe { unpack(strip, steps, out) }
+    unsafe { unpack::<W>(strip, records, out) }
 }
 
 /// Lets `tile` write two whole strips in a buffer, where the matrix has only `columns` of them.
@@ -223,14 +319,13 @@ unsafe fn on_the_side(out: *mut f32, by_out: usize, rows: usize, columns: usize,
 unsafe fn block_of_rows(
     rows: Rows,
     m: usize,
-    strips: [F32Strip; 2],
-    cols: usize,
+    strips: Strips<2>,
     from: From,
     out: *mut f32,
     by_out: usize,
 ) {
     // SAFETY: as the caller says. Constant strides make the loads of a row one base and constant offsets.
-    unsafe { tiles(Rows { by_row: 1, by_column: BLOCK, ..rows }, m, strips, cols, from, out, by_out) }
+    unsafe { tiles::<F32Strip, 2>(Rows { by_row: 1, by_column: BLOCK, ..rows }, m, strips, from, out, by_out) }
 }
 
 /// The columns of some strips for a few rows, from the weights as they are packed.
@@ -263,63 +358,55 @@ fn few_rows(isa: Isa, x: &[f32], m: usize, target: Target<'_>, strips: Range<usi
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512bw")]
 unsafe fn few_avx512(x: &[f32], m: usize, target: Target<'_>, strips: Range<usize>) {
-    let (weights, cols) = (target.weights, target.weights.cols);
-    let start = |s: usize| weights.strip(s).as_ptr();
+    let cols = target.weights.cols;
     // SAFETY: the strips exist, and have as many columns as the rows of `x`.
     unsafe {
-        match weights.form {
-            Form::F32 => few(x, m, cols, cols, |s| F32Strip(start(s).cast()), target, strips),
-            Form::Bf16 if cols % 2 == 0 => few(x, m, cols, cols / 2, |s| Bf16Strip(start(s)), target, strips),
+        match target.weights.form {
+            Form::F32 => few::<F32Strip>(x, m, cols, target, strips),
+            Form::Bf16 if cols % 2 == 0 => few::<Bf16Strip>(x, m, cols, target, strips),
             Form::Bf16 => {
                 let even: Vec<f32> =
                     x[..m * cols].chunks_exact(cols).flat_map(|row| row.iter().copied().chain([0.0])).collect();
-                few(&even, m, cols + 1, cols.div_ceil(2), |s| Bf16Strip(start(s)), target, strips);
+                few::<Bf16Strip>(&even, m, cols + 1, target, strips);
             }
-            Form::Quant(form) => {
-                with_quant!(form, start(strips.start), |first| {
-                    let strip = |s: usize| QuantStrip { start: start(s), ..first };
-                    few(x, m, cols, cols / 8, strip, target, strips.clone());
-                });
-            }
+            Form::Quant(form) => with_quant!(form, W, few::<W>(x, m, cols, target, strips)),
         }
     }
 }
 
-/// Some strips, four, two or one at a time.
+/// Some strips, four or one at a time; rows of `x` lie `by_row` apart.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
-unsafe fn few<W: Strip>(
-    x: &[f32],
-    m: usize,
-    by_row: usize,
-    steps: usize,
-    strip: impl Fn(usize) -> W,
-    target: Target<'_>,
-    strips: Range<usize>,
-) {
-    let width = target.weights.rows;
+unsafe fn few<W: Strip>(x: &[f32], m: usize, by_row: usize, target: Target<'_>, strips: Range<usize>) {
+    let weights = target.weights;
+    let width = weights.rows;
     let rows = Rows { start: x.as_ptr(), by_row, by_column: 1 };
+    let lines = weights.lines_a_strip();
+    let records = lines / W::LINES;
+    let start = |s: usize| weights.lines[s * lines..].as_ptr();
     let mut s = strips.start;
     while s < strips.end {
         let left = (width - s * LANES).min((strips.end - s) * LANES);
-        let start = beginning(target, s, left);
-        let from = From { start: start.as_ptr(), by_row: 0 };
+        let beginning = beginning(target, s, left);
+        let from = From { start: beginning.as_ptr(), by_row: 0 };
         // SAFETY: the strips `s..` up to the end exist, and the columns of all but the last are whole; fewer rows than a
         // block come here.
         unsafe {
             let at = target.out.add(s * LANES);
             if left == 4 * LANES {
-                tiles(rows, m, [strip(s), strip(s + 1), strip(s + 2), strip(s + 3)], steps, from, at, width);
+                // The four strips after these are the next to be read.
+                let starts = [start(s), start(s + 1), start(s + 2), start(s + 3)];
+                tiles::<W, 4>(rows, m, Strips { starts, records, ahead: 4 * lines }, from, at, width);
                 s += 4;
-            } else if left >= LANES {
-                tiles(rows, m, [strip(s)], steps, from, at, width);
-                s += 1;
-            } else {
-                on_the_side(at, width, m, left, |side| {
-                    tiles(rows, m, [strip(s)], steps, from, side, 2 * LANES);
-                });
-                s += 1;
+                continue;
             }
+            let one = Strips { starts: [start(s)], records, ahead: 0 };
+            if left >= LANES {
+                tiles::<W, 1>(rows, m, one, from, at, width);
+            } else {
+                on_the_side(at, width, m, left, |side| tiles::<W, 1>(rows, m, one, from, side, 2 * LANES));
+            }
+            s += 1;
         }
     }
 }
@@ -407,6 +494,39 @@ mod tests {
                         let mut some = vec![0.0; m * rows];
                         into(&mut some, m);
                         assert_eq!(some, whole[..m * rows], "{isa:?} {dtype} {rows}x{cols}, {m} rows");
+                    }
+                }
+            }
+        }
+    }
+
+    /// Products of bf16 pairs: equal to sums in f64 of what was rounded.
+    #[test]
+    fn products_in_bf16_are_those_of_rounded_numbers() {
+        if Isa::get() < Isa::Avx512Bf16 {
+            return;
+        }
+        let mut random = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
+        for (dtype, cols) in [(Dtype::F32, 38), (Dtype::Bf16, 64), (Dtype::Q4_1, 64), (Dtype::Q6K, 256)] {
+            for rows in [16, 83] {
+                let data = raw(&mut random, dtype, rows * cols);
+                let mut packed = Packed::from_raw(&dtype, &data, cols, &(0..rows).collect::<Vec<_>>()).unwrap();
+                packed.precision = Precision::Bf16;
+                let mut plain = vec![0.0; rows * cols];
+                dequantise(&dtype, &data, &mut plain).unwrap();
+                let m = 29;
+                let x: Vec<f32> = (0..m * cols).map(|_| (random.next_u32() % 200) as f32 / 100.0 - 1.0).collect();
+                let mut out = vec![0.0; m * rows];
+                linear_with(Isa::Avx512Bf16, &x, m, &mut [Product { weights: &packed, bias: None, out: &mut out }]);
+                for i in 0..m {
+                    for r in 0..rows {
+                        let product = |c: usize| {
+                            let (a, b) = (x[i * cols + c], plain[r * cols + c]);
+                            f64::from(bf16::from_f32(a).to_f32()) * f64::from(bf16::from_f32(b).to_f32())
+                        };
+                        let (sum, size) = (0..cols).map(product).fold((0.0, 1.0), |(s, t), p| (s + p, t + p.abs()));
+                        let found = f64::from(out[i * rows + r]);
+                        assert!((found - sum).abs() < 2e-6 * size, "{dtype} {rows}x{cols}: {found} for {sum}");
                     }
                 }
             }

@@ -15,6 +15,7 @@ mod tile;
 
 pub(crate) use attention::{Segment, Shape, attention, store};
 pub(crate) use linear::{Product, linear};
+pub use packed::Precision;
 pub(crate) use packed::{LANES, Packed};
 
 thread_local! {

@@ -33,8 +33,20 @@ pub struct Packed {
     pub cols: usize,
     /// How a weight is stored.
     pub form: Form,
+    /// How products with many rows are computed.
+    pub precision: Precision,
     /// One strip after another.
     pub lines: Vec<Line>,
+}
+
+/// How products of many rows are computed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Precision {
+    /// In f32: exact weights.
+    #[default]
+    F32,
+    /// Weights and rows rounded to bf16 and their products added up in f32, where the processor has instructions for it.
+    Bf16,
 }
 
 /// The forms of a weight.
@@ -106,7 +118,7 @@ impl Quant {
 
     /// The form of a type of GGUF for rows of `cols` numbers.
     fn of(dtype: &Dtype, cols: usize) -> Option<Self> {
-        let symmetric = if cols % 64 == 0 { Scales::Symmetric } else { Scales::Pair };
+        let symmetric = if cols.is_multiple_of(64) { Scales::Symmetric } else { Scales::Pair };
         let quant = |bits, scales, offset| Some(Self { bits, scales, offset });
         match dtype {
             Dtype::Q4_0 => quant(4, symmetric, 8.0),
@@ -179,7 +191,7 @@ impl Packed {
                 }
             }
         });
-        Self { rows, cols, form: Form::F32, lines }
+        Self { rows, cols, form: Form::F32, precision: Precision::F32, lines }
     }
 
     /// Packs the rows `order` of a tensor as it lies in its file, `cols` numbers a row.
@@ -188,7 +200,7 @@ impl Packed {
     /// The type cannot be read.
     pub fn from_raw(dtype: &Dtype, data: &[u8], cols: usize, order: &[usize]) -> Result<Self, String> {
         let (elements, bytes) = dtype.block();
-        if elements == 0 || cols % elements != 0 {
+        if elements == 0 || !cols.is_multiple_of(elements) {
             return Err(format!("rows of {cols} numbers are no whole blocks of {dtype}"));
         }
         let stride = cols / elements * bytes;
@@ -198,10 +210,12 @@ impl Packed {
         let row = |r: usize| &data[order[r] * stride..][..stride];
         let rows = order.len();
         if *dtype == Dtype::Bf16 {
-            return Ok(Self { rows, cols, form: Form::Bf16, lines: pack_bf16(rows, cols, &row) });
+            let lines = pack_bf16(rows, cols, &row);
+            return Ok(Self { rows, cols, form: Form::Bf16, precision: Precision::F32, lines });
         }
         if let Some(quant) = Quant::of(dtype, cols) {
-            return Ok(Self { rows, cols, form: Form::Quant(quant), lines: pack_quants(dtype, quant, rows, cols, &row) });
+            let lines = pack_quants(dtype, quant, rows, cols, &row);
+            return Ok(Self { rows, cols, form: Form::Quant(quant), precision: Precision::F32, lines });
         }
         let mut plain = vec![0.0; rows * cols];
         let filled: Result<Vec<()>, _> = plain
@@ -379,9 +393,9 @@ fn unpack(dtype: &Dtype, raw: &[u8], to: &mut Unpacked) {
             let high = &raw[16..48];
             for (i, bytes) in raw[48..176].chunks_exact(32).enumerate() {
                 split_nibbles(bytes, &mut to.quants[64 * i..]);
-                for l in 0..32 {
-                    to.quants[64 * i + l] |= (high[l] >> (2 * i) & 1) << 4;
-                    to.quants[64 * i + 32 + l] |= (high[l] >> (2 * i + 1) & 1) << 4;
+                for (l, &bits) in high.iter().enumerate() {
+                    to.quants[64 * i + l] |= (bits >> (2 * i) & 1) << 4;
+                    to.quants[64 * i + 32 + l] |= (bits >> (2 * i + 1) & 1) << 4;
                 }
             }
         }

@@ -5,8 +5,6 @@
 #![expect(unsafe_code, reason = "functions compiled for AVX2 are called after it was detected")]
 #![expect(clippy::inline_always, reason = "a body must become part of each function that turns an instruction set on")]
 
-use half::f16;
-
 use super::isa::Isa;
 use super::packed::{Form, LANES, Line, Packed, Quant, Scales, as_f32};
 
@@ -91,12 +89,21 @@ fn quant_at<const BITS: usize>(group: &[Line], column: usize, lane: usize) -> u3
     }
 }
 
+/// A half that is a finite number, in operations that a vector has too: its exponent is 112 less than that of an f32.
+#[inline(always)]
+fn finite_half(bits: u32) -> f32 {
+    const TO_THE_112: f32 = 5.192_296_858_534_828e33;
+    let size = f32::from_bits((bits & 0x7fff) << 13) * TO_THE_112;
+    f32::from_bits(size.to_bits() | (bits & 0x8000) << 16)
+}
+
 /// Scale and minimum of 16 columns, a number a row.
+#[inline(always)]
 fn scale_and_min(quant: &Quant, head: &[Line], sixteen: usize) -> ([f32; LANES], [f32; LANES]) {
     let halves = |part: usize| -> [f32; LANES] {
         std::array::from_fn(|l| {
             let at = part * LANES + l;
-            f16::from_bits((head[0].0[at / 2] >> (16 * (at % 2))) as u16).to_f32()
+            finite_half(head[0].0[at / 2] >> (16 * (at % 2)))
         })
     };
     let bytes = |line: usize, group: usize| -> [f32; LANES] {
@@ -199,5 +206,20 @@ fn some_rows<const FUSED: bool, const M: usize>(
     }
     for r in 0..M {
         out[r * by_out..][..LANES].copy_from_slice(&sums[r]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use half::f16;
+
+    #[test]
+    fn every_finite_half_is_itself() {
+        for bits in 0..=u16::MAX {
+            let half = f16::from_bits(bits);
+            if half.is_finite() {
+                assert_eq!(super::finite_half(bits.into()).to_bits(), half.to_f32().to_bits(), "{bits:#x}");
+            }
+        }
     }
 }

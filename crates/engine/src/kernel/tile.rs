@@ -3,10 +3,12 @@
 //! Every element of the result is one chain of fused multiply-adds in the order of the columns, whatever the shape of
 //! the tile: batch size, threads and shared prefixes cannot change a bit of it.
 #![expect(unsafe_code, reason = "vector instructions and raw rows; each caller bounds them")]
+#![expect(clippy::inline_always, reason = "a body must become part of each function that turns an instruction set on")]
+#![expect(clippy::needless_range_loop, reason = "constant bounds, which the compiler unrolls into registers")]
 
 use std::arch::x86_64::{
-    __m128i, __m256i, __m512, __m512i, _mm_cvtsi32_si128, _mm_load_si128, _mm256_load_si256, _mm512_and_si512,
-    _mm512_castsi512_ps, _mm512_cvtepi8_epi32, _mm512_cvtepi32_ps, _mm512_cvtph_ps, _mm512_fmadd_ps, _mm512_load_si512,
+    _MM_HINT_T0, __m128i, __m256i, __m512, __m512i, _mm_cvtsi32_si128, _mm_load_si128, _mm_prefetch, _mm256_load_si256, _mm512_and_si512,
+    _mm512_add_epi32, _mm512_castps_si512, _mm512_castsi512_ps, _mm512_dpbf16_ps, _mm512_or_si512, _mm512_store_si512, _mm512_cvtepi8_epi32, _mm512_cvtepi32_ps, _mm512_cvtph_ps, _mm512_fmadd_ps, _mm512_load_si512,
     _mm512_loadu_ps, _mm512_mul_ps, _mm512_set1_epi32, _mm512_set1_ps, _mm512_setzero_ps, _mm512_setzero_si512,
     _mm512_slli_epi32, _mm512_srl_epi32, _mm512_srli_epi32, _mm512_storeu_ps, _mm512_sub_ps,
     _mm512_ternarylogic_epi32,
@@ -14,30 +16,36 @@ use std::arch::x86_64::{
 
 use super::packed::{LANES, Line, Quant, Scales};
 
-/// A strip of weights that a tile reads column after column.
+/// A strip of weights that a tile reads record after record, each with the same number of columns.
 pub(super) trait Strip: Copy {
     /// Columns that are read together.
     const STEP: usize;
-    /// What was read of them.
+    /// Steps in a record.
+    const STEPS: usize;
+    /// Lines of a record.
+    const LINES: usize;
+    /// What was read of some columns.
     type State: Copy;
-    /// Reads the columns from `step * STEP` on.
-    unsafe fn read(self, step: usize) -> Self::State;
+    /// Reads the columns from `step * STEP` on of the record at `record`.
+    unsafe fn read(record: *const Line, step: usize) -> Self::State;
     /// The weights of the `j`-th column read.
     unsafe fn column(state: &mut Self::State, j: usize) -> __m512;
 }
 
 /// Plain numbers.
 #[derive(Clone, Copy)]
-pub(super) struct F32Strip(pub *const f32);
+pub(super) struct F32Strip;
 
 impl Strip for F32Strip {
     const STEP: usize = 1;
+    const STEPS: usize = 1;
+    const LINES: usize = 1;
     type State = __m512;
 
     #[inline(always)]
-    unsafe fn read(self, step: usize) -> __m512 {
-        // SAFETY: the caller keeps `step` below the columns of the strip.
-        unsafe { _mm512_loadu_ps(self.0.add(step * LANES)) }
+    unsafe fn read(record: *const Line, _: usize) -> __m512 {
+        // SAFETY: the caller gives a line.
+        unsafe { _mm512_loadu_ps(record.cast()) }
     }
 
     #[inline(always)]
@@ -46,18 +54,42 @@ impl Strip for F32Strip {
     }
 }
 
+/// Plain numbers, two columns at a time.
+#[derive(Clone, Copy)]
+pub(super) struct F32Pair;
+
+impl Strip for F32Pair {
+    const STEP: usize = 2;
+    const STEPS: usize = 1;
+    const LINES: usize = 2;
+    type State = [__m512; 2];
+
+    #[inline(always)]
+    unsafe fn read(record: *const Line, _: usize) -> [__m512; 2] {
+        // SAFETY: the caller gives two lines.
+        unsafe { [_mm512_loadu_ps(record.cast()), _mm512_loadu_ps(record.add(1).cast())] }
+    }
+
+    #[inline(always)]
+    unsafe fn column(state: &mut [__m512; 2], j: usize) -> __m512 {
+        state[j]
+    }
+}
+
 /// Pairs of bf16.
 #[derive(Clone, Copy)]
-pub(super) struct Bf16Strip(pub *const Line);
+pub(super) struct Bf16Strip;
 
 impl Strip for Bf16Strip {
     const STEP: usize = 2;
+    const STEPS: usize = 1;
+    const LINES: usize = 1;
     type State = __m512i;
 
     #[inline(always)]
-    unsafe fn read(self, step: usize) -> __m512i {
-        // SAFETY: the caller keeps `step` below the pairs of the strip.
-        unsafe { _mm512_load_si512(self.0.add(step).cast()) }
+    unsafe fn read(record: *const Line, _: usize) -> __m512i {
+        // SAFETY: the caller gives a line.
+        unsafe { _mm512_load_si512(record.cast()) }
     }
 
     #[inline(always)]
@@ -74,18 +106,26 @@ impl Strip for Bf16Strip {
     }
 }
 
-/// [`Scales::Pair`] as a constant.
-pub(super) const PAIR: usize = 0;
-/// [`Scales::Symmetric`] as a constant.
-pub(super) const SYMMETRIC: usize = 1;
-/// [`Scales::Super`] as a constant.
-pub(super) const SUPER: usize = 2;
-
-/// Quants of `BITS` bits with `SCALES` as one of the constants above.
+/// Quants of `BITS` bits with `SCALES` as [`code`] gives it.
 #[derive(Clone, Copy)]
-pub(super) struct QuantStrip<const BITS: usize, const SCALES: usize> {
-    pub start: *const Line,
-    pub form: Quant,
+pub(super) struct QuantStrip<const BITS: usize, const SCALES: usize>;
+
+/// A form of scales as a number: 0 pairs, 1 symmetric, and with 2 added for 8 groups or 4 for 16, and 8 for minima.
+pub(super) const fn code(scales: Scales) -> usize {
+    match scales {
+        Scales::Pair => 0,
+        Scales::Symmetric => 1,
+        Scales::Super { groups, minima } => (if groups == 8 { 2 } else { 4 }) + (if minima { 8 } else { 0 }),
+    }
+}
+
+/// The form of a code.
+const fn scales_of(code: usize) -> Scales {
+    match code {
+        0 => Scales::Pair,
+        1 => Scales::Symmetric,
+        _ => Scales::Super { groups: if code & 2 != 0 { 8 } else { 16 }, minima: code & 8 != 0 },
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -98,50 +138,60 @@ pub(super) struct QuantState {
 }
 
 impl<const BITS: usize, const SCALES: usize> QuantStrip<BITS, SCALES> {
+    const FORM: Quant = Quant {
+        bits: BITS,
+        scales: scales_of(SCALES),
+        // Of the types of GGUF without minima, that of 3 bits is packed in 4 and has 16 groups.
+        offset: if BITS == 4 && SCALES == 4 { 4.0 } else { (1 << (BITS - 1)) as f32 },
+    };
+
     /// Scale and minimum of 16 columns.
     #[inline(always)]
-    unsafe fn scale(self, record: *const Line, sixteen: usize) -> (__m512, __m512) {
+    unsafe fn scale(record: *const Line, sixteen: usize) -> (__m512, __m512) {
         // SAFETY: the record has as many lines as its form says.
         unsafe {
             let half = |part: usize| _mm512_cvtph_ps(_mm256_load_si256(record.cast::<__m256i>().add(part)));
-            let offset = _mm512_set1_ps(-self.form.offset);
-            if SCALES == PAIR {
-                return (half(0), half(1));
+            let offset = _mm512_set1_ps(-Self::FORM.offset);
+            match Self::FORM.scales {
+                Scales::Pair => (half(0), half(1)),
+                Scales::Symmetric => {
+                    let scale = half(sixteen / 2);
+                    (scale, _mm512_mul_ps(scale, offset))
+                }
+                Scales::Super { groups, minima } => {
+                    let group = sixteen * groups / 16;
+                    let bytes = |line: usize| {
+                        let bytes = _mm_load_si128(record.add(line).cast::<__m128i>().add(group));
+                        _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes))
+                    };
+                    let scale = _mm512_mul_ps(half(0), bytes(1));
+                    let min = if minima {
+                        let min = _mm512_mul_ps(half(1), bytes(1 + groups / 4));
+                        _mm512_sub_ps(_mm512_setzero_ps(), min)
+                    } else {
+                        _mm512_mul_ps(scale, offset)
+                    };
+                    (scale, min)
+                }
             }
-            if SCALES == SYMMETRIC {
-                let scale = half(sixteen / 2);
-                return (scale, _mm512_mul_ps(scale, offset));
-            }
-            let Scales::Super { groups, minima } = self.form.scales else { return (half(0), half(1)) };
-            let group = sixteen * groups / 16;
-            let bytes = |line: usize| _mm_load_si128(record.add(line).cast::<__m128i>().add(group));
-            let scale = _mm512_mul_ps(half(0), _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes(1))));
-            let min = if minima {
-                let multiple = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes(1 + groups / 4)));
-                _mm512_sub_ps(_mm512_setzero_ps(), _mm512_mul_ps(half(1), multiple))
-            } else {
-                _mm512_mul_ps(scale, offset)
-            };
-            (scale, min)
         }
     }
 }
 
 impl<const BITS: usize, const SCALES: usize> Strip for QuantStrip<BITS, SCALES> {
     const STEP: usize = 8;
+    const STEPS: usize = Self::FORM.span() / 8;
+    const LINES: usize = Self::FORM.record();
     type State = QuantState;
 
     #[inline(always)]
-    unsafe fn read(self, step: usize) -> QuantState {
-        let (steps, head) = (self.form.span() / 8, self.form.head());
-        // SAFETY: the caller keeps `step` below the columns of the strip / 8, and each record has the lines of its form.
+    unsafe fn read(record: *const Line, step: usize) -> QuantState {
+        // SAFETY: the caller keeps `step` below those of the record, which has the lines of its form.
         unsafe {
-            let record = self.start.add(step / steps * self.form.record());
-            let within = step % steps;
-            let (scale, min) = self.scale(record, within / 2);
-            let group = record.add(head + within / 4 * BITS);
+            let (scale, min) = Self::scale(record, step / 2);
+            let group = record.add(Self::FORM.head() + step / 4 * BITS);
             let line = |i: usize| _mm512_load_si512(group.add(i).cast());
-            let eight = within % 4;
+            let eight = step % 4;
             let (low, high) = match BITS {
                 4 => (line(eight), _mm512_setzero_si512()),
                 5 => (line(eight), _mm512_slli_epi32::<4>(_mm512_srl_epi32(line(4), count(8 * eight)))),
@@ -202,22 +252,123 @@ const OR_OF_AND: i32 = 0xf8;
 #[inline(always)]
 unsafe fn count(bits: usize) -> __m128i {
     // SAFETY: register arithmetic.
-    unsafe { _mm_cvtsi32_si128(bits as i32) }
+    unsafe { _mm_cvtsi32_si128(bits.cast_signed() as i32) }
 }
 
-/// Turns the `steps * STEP` columns of a strip into f32.
+/// Turns the columns of `records` records into f32.
 #[inline(always)]
-pub(super) unsafe fn unpack<W: Strip>(strip: W, steps: usize, out: *mut f32) {
-    for step in 0..steps {
-        // SAFETY: the caller gives a strip of as many columns and room for them.
-        unsafe {
-            let mut state = strip.read(step);
-            for j in 0..W::STEP {
-                let column = W::column(&mut state, j);
-                _mm512_storeu_ps(out.add((step * W::STEP + j) * LANES), column);
+pub(super) unsafe fn unpack<W: Strip>(strip: *const Line, records: usize, mut out: *mut f32) {
+    for record in 0..records {
+        for step in 0..W::STEPS {
+            // SAFETY: the caller gives as many records and room for their columns.
+            unsafe {
+                let mut state = W::read(strip.add(record * W::LINES), step);
+                for j in 0..W::STEP {
+                    let column = W::column(&mut state, j);
+                    _mm512_storeu_ps(out, column);
+                    out = out.add(LANES);
+                }
             }
         }
     }
+}
+
+/// Turns the columns of `records` records into pairs of bf16, rounded to the nearest, ties to even.
+#[inline(always)]
+pub(super) unsafe fn unpack_pairs<W: Strip>(strip: *const Line, records: usize, mut out: *mut Line) {
+    for record in 0..records {
+        for step in 0..W::STEPS {
+            // SAFETY: the caller gives as many records and room for their pairs of columns.
+            unsafe {
+                let mut state = W::read(strip.add(record * W::LINES), step);
+                for j in (0..W::STEP).step_by(2) {
+                    let even = rounded(W::column(&mut state, j));
+                    let odd = rounded(W::column(&mut state, j + 1));
+                    _mm512_store_si512(out.cast(), _mm512_or_si512(_mm512_srli_epi32::<16>(even), upper(odd)));
+                    out = out.add(1);
+                }
+            }
+        }
+    }
+}
+
+/// The bits of a number whose upper half is its bf16.
+#[inline(always)]
+unsafe fn rounded(number: __m512) -> __m512i {
+    // SAFETY: register arithmetic.
+    unsafe {
+        let bits = _mm512_castps_si512(number);
+        let tie = _mm512_and_si512(_mm512_srli_epi32::<16>(bits), _mm512_set1_epi32(1));
+        _mm512_add_epi32(bits, _mm512_add_epi32(tie, _mm512_set1_epi32(0x7fff)))
+    }
+}
+
+#[inline(always)]
+unsafe fn upper(bits: __m512i) -> __m512i {
+    // SAFETY: register arithmetic.
+    unsafe { _mm512_and_si512(bits, _mm512_set1_epi32(-0x1_0000)) }
+}
+
+/// The tile of `M` rows and two strips in products of bf16 pairs, added up in f32. Pair (row, column / 2) of the rows lies
+/// at `row + column / 2 * 12`.
+#[inline(always)]
+unsafe fn tile_pairs<const M: usize>(
+    pairs: *const u32,
+    strips: [*const Line; 2],
+    count: usize,
+    from: From,
+    out: *mut f32,
+    by_out: usize,
+) {
+    // SAFETY: the caller gives `count` pairs of each row and strip, and room for `M` rows of 32 numbers.
+    unsafe {
+        let mut sums = [[_mm512_loadu_ps(from.start), _mm512_loadu_ps(from.start.add(LANES))]; M];
+        for k in 0..count {
+            let weights = [_mm512_load_si512(strips[0].add(k).cast()), _mm512_load_si512(strips[1].add(k).cast())];
+            for r in 0..M {
+                let x = _mm512_set1_epi32((*pairs.add(k * 12 + r)).cast_signed());
+                for s in 0..2 {
+                    sums[r][s] = _mm512_dpbf16_ps(sums[r][s], std::mem::transmute(x), std::mem::transmute(weights[s]));
+                }
+            }
+        }
+        for r in 0..M {
+            for s in 0..2 {
+                _mm512_storeu_ps(out.add(r * by_out + s * LANES), sums[r][s]);
+            }
+        }
+    }
+}
+
+/// Up to twelve rows of bf16 pairs with two strips; `from` is the same for every row.
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+pub(super) unsafe fn block_of_pairs(
+    mut pairs: *const u32,
+    mut m: usize,
+    strips: [*const Line; 2],
+    count: usize,
+    from: From,
+    mut out: *mut f32,
+    by_out: usize,
+) {
+    macro_rules! take {
+        ($n:literal) => {
+            while m >= $n {
+                // SAFETY: as the caller gave, for the next `n` of its rows.
+                unsafe {
+                    tile_pairs::<$n>(pairs, strips, count, from, out, by_out);
+                    pairs = pairs.add($n);
+                    out = out.add($n * by_out);
+                }
+                m -= $n;
+            }
+        };
+    }
+    take!(12);
+    take!(8);
+    take!(4);
+    take!(2);
+    take!(1);
 }
 
 /// Rows that are multiplied: element (row, column) lies at `row * by_row + column * by_column`.
@@ -236,18 +387,26 @@ pub(super) struct From {
     pub by_row: usize,
 }
 
+/// `S` strips of `records` records.
+#[derive(Clone, Copy)]
+pub(super) struct Strips<const S: usize> {
+    pub starts: [*const Line; S],
+    pub records: usize,
+    /// Lines from a record to the one that the processor fetches meanwhile; 0 leaves that to the processor.
+    pub ahead: usize,
+}
+
 /// Adds the products of `M` rows with `S` strips to `from`, into `out`, whose rows lie `by_out` apart.
 #[inline(always)]
 unsafe fn tile<W: Strip, const M: usize, const S: usize>(
     rows: Rows,
-    strips: [W; S],
-    steps: usize,
+    strips: Strips<S>,
     from: From,
     out: *mut f32,
     by_out: usize,
 ) {
-    // SAFETY: the caller gives `M` rows of `steps * STEP` columns, strips of as many, and `M` rows of `S * 16` numbers
-    // to start from and to write.
+    // SAFETY: the caller gives `M` rows with the columns of the strips, and `M` rows of `S * 16` numbers to start from
+    // and to write. Fetching ahead reads nothing that could fault.
     unsafe {
         let mut sums = [[_mm512_setzero_ps(); S]; M];
         for r in 0..M {
@@ -256,23 +415,36 @@ unsafe fn tile<W: Strip, const M: usize, const S: usize>(
             }
         }
         let mut at = rows.start;
-        for step in 0..steps {
-            let mut states = [strips[0].read(step); S];
-            for s in 1..S {
-                states[s] = strips[s].read(step);
-            }
-            for j in 0..W::STEP {
-                let mut weights = [_mm512_setzero_ps(); S];
+        let mut records = strips.starts;
+        for _ in 0..strips.records {
+            if W::LINES > 1 && strips.ahead > 0 {
                 for s in 0..S {
-                    weights[s] = W::column(&mut states[s], j);
-                }
-                for r in 0..M {
-                    let x = _mm512_set1_ps(*at.add(r * rows.by_row));
-                    for s in 0..S {
-                        sums[r][s] = _mm512_fmadd_ps(x, weights[s], sums[r][s]);
+                    for line in 0..W::LINES {
+                        _mm_prefetch::<_MM_HINT_T0>(records[s].wrapping_add(strips.ahead + line).cast());
                     }
                 }
-                at = at.add(rows.by_column);
+            }
+            for step in 0..W::STEPS {
+                let mut states = [W::read(records[0], step); S];
+                for s in 1..S {
+                    states[s] = W::read(records[s], step);
+                }
+                for j in 0..W::STEP {
+                    let mut weights = [_mm512_setzero_ps(); S];
+                    for s in 0..S {
+                        weights[s] = W::column(&mut states[s], j);
+                    }
+                    for r in 0..M {
+                        let x = _mm512_set1_ps(*at.add(r * rows.by_row));
+                        for s in 0..S {
+                            sums[r][s] = _mm512_fmadd_ps(x, weights[s], sums[r][s]);
+                        }
+                    }
+                    at = at.add(rows.by_column);
+                }
+            }
+            for s in 0..S {
+                records[s] = records[s].wrapping_add(W::LINES);
             }
         }
         for r in 0..M {
@@ -288,8 +460,7 @@ unsafe fn tile<W: Strip, const M: usize, const S: usize>(
 pub(super) unsafe fn tiles<W: Strip, const S: usize>(
     mut rows: Rows,
     mut m: usize,
-    strips: [W; S],
-    steps: usize,
+    strips: Strips<S>,
     mut from: From,
     mut out: *mut f32,
     by_out: usize,
@@ -299,7 +470,7 @@ pub(super) unsafe fn tiles<W: Strip, const S: usize>(
             while m >= $n {
                 // SAFETY: as the caller gave, for the next `n` of its rows.
                 unsafe {
-                    tile::<W, $n, S>(rows, strips, steps, from, out, by_out);
+                    tile::<W, $n, S>(rows, strips, from, out, by_out);
                     rows.start = rows.start.add($n * rows.by_row);
                     from.start = from.start.add($n * from.by_row);
                     out = out.add($n * by_out);
