@@ -49,6 +49,12 @@ pub enum EngineError {
         /// The longest that fits.
         context: usize,
     },
+    /// More keys and values than the system gives memory for.
+    #[error("the system gives no memory for the keys and values of {tokens} tokens; ask for shorter answers")]
+    Memory {
+        /// Tokens that would be held at once.
+        tokens: usize,
+    },
     /// The model computes NaN or infinity.
     #[error("the model gives NaN or infinite logits; its weights are damaged or do not belong together")]
     NotFinite,

@@ -53,6 +53,10 @@ impl Forward for Decoder {
     }
 
     fn cache(&self, tokens: usize) -> Result<Cache, EngineError> {
+        let a = &self.architecture;
+        if !Cache::can_hold(a.layers.len(), a.kv_heads, a.head_dim, tokens) {
+            return Err(EngineError::Memory { tokens });
+        }
         Ok(Self::cache(self, tokens))
     }
 

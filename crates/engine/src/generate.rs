@@ -63,7 +63,8 @@ struct Stream<'a> {
 /// Generates every text; the answers are in the order of the prompts.
 ///
 /// # Errors
-/// A prompt is empty or longer than the context, a setting is outside its range, or the model gives no finite numbers.
+/// A prompt is empty or longer than the context, a setting is outside its range, the memory does not suffice, or the model
+/// gives no finite numbers.
 pub fn generate(
     decoder: &dyn Forward,
     tokenizer: &Tokenizer,
@@ -116,12 +117,12 @@ fn check(decoder: &dyn Forward, prompts: &[TokenPrompt]) -> Result<(), EngineErr
 /// Slots for all requests at once if they fit into [`CACHE_BYTES`], and for the longest in any case.
 fn cache_tokens(decoder: &dyn Forward, prompts: &[TokenPrompt]) -> usize {
     let a = decoder.architecture();
-    let need = |p: &TokenPrompt| (p.ids.len() + p.max_tokens).min(a.context) + 2 * crate::cache::PAGE;
+    let need = |p: &TokenPrompt| p.ids.len().saturating_add(p.max_tokens).min(a.context) + 2 * crate::cache::PAGE;
     let longest = prompts.iter().map(need).max().unwrap_or(1);
     let all = prompts.iter().map(need).fold(0, usize::saturating_add);
     let bytes = 8 * a.layers.len() * a.kv_heads * a.head_dim;
     // The last prompt stays in the cache for those that follow.
-    (CACHE_BYTES / bytes.max(1)).min(all).max(2 * longest)
+    (CACHE_BYTES / bytes.max(1)).min(all).max(longest.saturating_mul(2))
 }
 
 struct Room<'a> {
@@ -226,14 +227,15 @@ impl<'a> Room<'a> {
             }
         }
         let logits = self.decoder.logits(&last)?;
-        let next = |(stream, logits): (&mut &mut Stream<'_>, &[f32])| {
+        let next = |(stream, logits): (&mut Stream<'_>, &[f32])| {
             let distribution = math::distribution(logits);
             let token = stream.sampler.choose(logits, distribution.argmax);
+            let logprob = logits[token as usize] - distribution.log_sum;
             stream.ids.push(token);
-            stream.logprobs.push(logits[token as usize] - distribution.log_sum);
-            distribution.log_sum.is_finite()
+            stream.logprobs.push(logprob);
+            logprob.is_finite()
         };
-        let finite = ready.par_iter_mut().zip(logits.par_chunks_exact(vocabulary)).map(next).all(|finite| finite);
+        let finite = ready.into_par_iter().zip(logits.par_chunks_exact(vocabulary)).map(next).all(|finite| finite);
         if finite { Ok(()) } else { Err(EngineError::NotFinite) }
     }
 

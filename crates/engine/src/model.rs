@@ -95,9 +95,11 @@ impl Model {
         let encoded: Result<Vec<Vec<u32>>, _> = names.par_iter().map(|text| self.encode(text)).collect();
         let encoded: BTreeMap<&str, Vec<u32>> = names.into_iter().zip(encoded?).collect();
         let pair = |(i, request): (usize, &LoglikelihoodRequest)| {
-            let prefix = self.prefix()?;
             let empty = EngineError::EmptyRequest { request: i + 1 };
+            // Only a text without context needs it, and there are models without BOS and EOS.
+            let prefix = || self.prefix().map_err(|_| EngineError::EmptyRequest { request: i + 1 });
             if request.context.is_empty() {
+                let prefix = prefix()?;
                 let continuation = self.tokenizer.encode(&request.continuation, AddSpecial::Never)?;
                 return match continuation.split_first() {
                     None => Err(empty),
@@ -114,7 +116,7 @@ impl Model {
             if continuation.is_empty() {
                 return Err(empty);
             }
-            let context = if before.is_empty() { vec![prefix] } else { before.clone() };
+            let context = if before.is_empty() { vec![prefix()?] } else { before.clone() };
             Ok(TokenRequest { context, continuation })
         };
         requests.par_iter().enumerate().map(pair).collect()

@@ -164,12 +164,11 @@ pub fn score(
         let mut done = node;
         for stretch in tree.stretches(node, batch) {
             let depth = tree.nodes[stretch.start].1 as usize;
-            let mut path = match paths.last() {
-                Some(before) => cache.fork(before, depth),
-                None => {
-                    cache.truncate(&mut trunk, depth);
-                    std::mem::take(&mut trunk)
-                }
+            let mut path = if let Some(before) = paths.last() {
+                cache.fork(before, depth)
+            } else {
+                cache.truncate(&mut trunk, depth);
+                std::mem::take(&mut trunk)
             };
             if let Err(full) = cache.extend(&mut path, stretch.len()) {
                 cache.release(path);
@@ -188,7 +187,9 @@ pub fn score(
             found[w.request][w.place] = Some(answer);
         }
         trunk = paths.pop().unwrap_or_default();
-        paths.into_iter().for_each(|path| cache.release(path));
+        for path in paths {
+            cache.release(path);
+        }
         (node, want) = (done, wanted);
         tick(node);
     }
@@ -261,7 +262,7 @@ fn answers(
             }
             let (distribution, moments) = summaries[i];
             let logprob = logits[i * vocabulary + want.token as usize] - distribution.log_sum;
-            if !distribution.log_sum.is_finite() {
+            if !logprob.is_finite() {
                 return Err(EngineError::NotFinite);
             }
             answers.push(TokenScore { token: want.token, logprob, likeliest: distribution.argmax, moments });
@@ -310,7 +311,7 @@ mod tests {
         let tree = Tree::new(&requests, 100);
         assert_eq!(tree.nodes, [(1, 0), (2, 1), (3, 2), (5, 3), (9, 0)]);
         assert_eq!(tree.stretches(0, 100), [0..4, 4..5]);
-        assert_eq!(tree.stretches(0, 3), [0..3]);
+        assert_eq!(tree.stretches(0, 3), vec![0..3]);
         assert_eq!(tree.stretches(3, 3), [3..4, 4..5]);
     }
 

@@ -3,6 +3,8 @@
 //! The goldens are what lm-eval 0.4.13 computed with transformers on the same weights, dequantised to f32:
 //! `goldens/README.md` has the commands.
 
+#![expect(clippy::expect_used, reason = "a test stops where its input cannot be read")]
+
 use std::path::Path;
 
 use serde_json::Value;

@@ -164,6 +164,8 @@ fn a_claimed_context_takes_no_memory() {
         sampling: Sampling::GREEDY,
     };
     assert_eq!(model.generate(&[request], &|_| {}).expect("an answer")[0].prompt_tokens, 2);
+    let message = model.decoder().cache(usize::MAX / 64).expect_err("no machine has that").to_string();
+    assert!(message.starts_with("the system gives no memory for the keys and values of"), "{message}");
 }
 
 /// The valid files of the corpus are no models, and say so.
