@@ -12,11 +12,8 @@ use rayon::prelude::*;
 
 use super::isa::Isa;
 use super::math;
-use super::packed::LANES;
-use super::plain;
-#[cfg(target_arch = "x86_64")]
-use super::packed::Line;
-#[cfg(target_arch = "x86_64")]
+use super::lanes::{Lanes, for_isa};
+use super::packed::{LANES, Line};
 use super::tile::{F32Strip, From, Rows, Strips, tiles};
 use crate::cache::{LayerCache, PAGE, Run};
 
@@ -175,7 +172,9 @@ fn one_task(
     for stretch in &stretches {
         let pages = &cache.keys[(task.head * pages + stretch.slot / PAGE) * d * PAGE..];
         let count = stretch.len.div_ceil(PAGE);
-        keys_product(isa, q, rows, d, &pages[..count * d * PAGE], &mut scores[stretch.position - from..], width);
+        let (pages, to) = (&pages[..count * d * PAGE], &mut scores[stretch.position - from..]);
+        // SAFETY: the processor has the instruction set; rows are a page wider than the text.
+        unsafe { keys_product(isa, q, rows, d, pages, to, width) };
     }
     let columns = d.div_ceil(LANES);
     let padded = columns * LANES;
@@ -193,7 +192,8 @@ fn one_task(
         let at = ((task.head * columns) * shape.slots + stretch.slot) * LANES;
         let strips = (&cache.values[at..], shape.slots * LANES, columns);
         let x = &scores[stretch.position - from..];
-        values_product(isa, x, (rows, width, stretch.len), strips, sums);
+        // SAFETY: the processor has the instruction set; the rows of the scores are wider than the stretch.
+        unsafe { values_product(isa, x, (rows, width, stretch.len), strips, sums) };
     }
     for r in 0..rows {
         let row = task.segment.row + task.first + r / group;
@@ -224,28 +224,13 @@ fn stretches(runs: &[Run], start: usize, end: usize) -> impl Iterator<Item = Str
     })
 }
 
-/// `scores[r][j] = q[r] . key[j]` for whole pages; what is written past the last token is overwritten or ignored.
-fn keys_product(isa: Isa, q: &[f32], rows: usize, d: usize, pages: &[f32], scores: &mut [f32], width: usize) {
-    match isa {
-        #[cfg(target_arch = "x86_64")]
-        // SAFETY: the instruction set was detected; rows are a page wider than the text.
-        Isa::Avx512 | Isa::Avx512Bf16 => unsafe { keys_avx512(q, rows, d, pages, scores, width) },
-        _ => {
-            let mut page_scores = vec![0.0; rows * LANES];
-            for (p, page) in pages.chunks_exact(d * PAGE).enumerate() {
-                page_scores.fill(0.0);
-                plain::add_products(isa, q, (rows, d, 1), page, &mut page_scores, LANES);
-                for r in 0..rows {
-                    scores[r * width + p * PAGE..][..PAGE].copy_from_slice(&page_scores[r * LANES..][..PAGE]);
-                }
-            }
-        }
-    }
+for_isa! {
+    /// `scores[r][j] = q[r] . key[j]` for whole pages; what is written past the last token is overwritten or ignored.
+    unsafe fn keys_product(q: &[f32], rows: usize, d: usize, pages: &[f32], scores: &mut [f32], width: usize) = keys_on
 }
 
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512bw")]
-unsafe fn keys_avx512(q: &[f32], rows: usize, d: usize, pages: &[f32], scores: &mut [f32], width: usize) {
+#[inline(always)]
+unsafe fn keys_on<L: Lanes>(q: &[f32], rows: usize, d: usize, pages: &[f32], scores: &mut [f32], width: usize) {
     let count = pages.len() / (d * PAGE);
     let from = Rows { start: q.as_ptr(), by_row: d, by_column: 1 };
     let zeros = [0.0_f32; 2 * LANES];
@@ -253,47 +238,32 @@ unsafe fn keys_avx512(q: &[f32], rows: usize, d: usize, pages: &[f32], scores: &
     let mut p = 0;
     while p < count {
         let strip = |i: usize| pages[(p + i) * d * PAGE..].as_ptr().cast::<Line>();
-        let taken = if count - p >= 2 { 2 } else { 1 };
         let to = scores[p * PAGE..].as_mut_ptr();
-        // SAFETY: each row has `(p + taken) * 16` scores and `d` numbers of the query; the pages were bounded above.
+        // SAFETY: each row has room for the pages and `d` numbers of the query; the pages were bounded above.
         unsafe {
-            if taken == 2 {
-                tiles::<F32Strip, 2>(from, rows, strips([strip(0), strip(1)], d), zero, to, width);
+            if L::STRIPS == 2 && count - p >= 2 {
+                tiles::<L, F32Strip, 2>(from, rows, strips([strip(0), strip(1)], d), zero, to, width);
+                p += 2;
             } else {
-                tiles::<F32Strip, 1>(from, rows, strips([strip(0)], d), zero, to, width);
-            }
-        }
-        p += taken;
-    }
-}
-
-/// Adds `scores[r][j] * value[j]` to `sums`, whose rows are whole strips.
-fn values_product(
-    isa: Isa,
-    scores: &[f32],
-    (rows, width, len): (usize, usize, usize),
-    (values, by_strip, columns): (&[f32], usize, usize),
-    sums: &mut [f32],
-) {
-    let padded = columns * LANES;
-    match isa {
-        #[cfg(target_arch = "x86_64")]
-        // SAFETY: the instruction set was detected.
-        Isa::Avx512 | Isa::Avx512Bf16 => unsafe {
-            values_avx512(scores, (rows, width, len), (values, by_strip, columns), sums);
-        },
-        _ => {
-            for c in 0..columns {
-                let strip = &values[c * by_strip..][..len * LANES];
-                plain::add_products(isa, scores, (rows, width, 1), strip, &mut sums[c * LANES..], padded);
+                tiles::<L, F32Strip, 1>(from, rows, strips([strip(0)], d), zero, to, width);
+                p += 1;
             }
         }
     }
 }
 
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512bw")]
-unsafe fn values_avx512(
+for_isa! {
+    /// Adds `scores[r][j] * value[j]` to `sums`, whose rows are whole strips.
+    unsafe fn values_product(
+        scores: &[f32],
+        shape: (usize, usize, usize),
+        values: (&[f32], usize, usize),
+        sums: &mut [f32],
+    ) = values_on
+}
+
+#[inline(always)]
+unsafe fn values_on<L: Lanes>(
     scores: &[f32],
     (rows, width, len): (usize, usize, usize),
     (values, by_strip, columns): (&[f32], usize, usize),
@@ -308,18 +278,17 @@ unsafe fn values_avx512(
         let onto = From { start: to, by_row: padded };
         // SAFETY: each row has `len` scores and `columns` strips of sums; the strips were bounded above.
         unsafe {
-            if columns - c >= 2 {
-                tiles::<F32Strip, 2>(from, rows, strips([strip(0), strip(1)], len), onto, to, padded);
+            if L::STRIPS == 2 && columns - c >= 2 {
+                tiles::<L, F32Strip, 2>(from, rows, strips([strip(0), strip(1)], len), onto, to, padded);
                 c += 2;
             } else {
-                tiles::<F32Strip, 1>(from, rows, strips([strip(0)], len), onto, to, padded);
+                tiles::<L, F32Strip, 1>(from, rows, strips([strip(0)], len), onto, to, padded);
                 c += 1;
             }
         }
     }
 }
 
-#[cfg(target_arch = "x86_64")]
 const fn strips<const S: usize>(starts: [*const Line; S], columns: usize) -> Strips<S> {
     Strips { starts, records: columns, ahead: 0 }
 }

@@ -34,11 +34,16 @@ impl Isa {
 
     #[cfg(target_arch = "x86_64")]
     fn detected() -> Self {
-        if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bw") {
+        let avx512 = is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512vl")
+            && is_x86_feature_detected!("avx512dq");
+        if avx512 {
             let bf16 = is_x86_feature_detected!("avx512bf16");
             return if bf16 { Self::Avx512Bf16 } else { Self::Avx512 };
         }
-        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") { Self::Avx2 } else { Self::Portable }
+        let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") && is_x86_feature_detected!("f16c");
+        if avx2 { Self::Avx2 } else { Self::Portable }
     }
 
     #[cfg(not(target_arch = "x86_64"))]

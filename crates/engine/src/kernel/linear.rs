@@ -12,12 +12,13 @@ use half::bf16;
 use rayon::prelude::*;
 
 use super::isa::Isa;
-use super::packed::{Form, LANES, Line, Packed, Precision, Scales};
-use super::plain;
+use super::lanes::{Lanes, for_isa};
+use super::packed::{Form, LANES, Line, Packed, Precision, Scales, as_f32};
 #[cfg(target_arch = "x86_64")]
-use super::tile::{
-    Bf16Strip, F32Pair, F32Strip, From, QuantStrip, Rows, Strip, Strips, block_of_pairs, code, tiles, unpack, unpack_pairs,
-};
+use super::pairs::{block_of_pairs, unpack_pairs};
+#[cfg(target_arch = "x86_64")]
+use super::tile::F32Pair;
+use super::tile::{Bf16Strip, F32Strip, From, QuantStrip, Rows, Strip, Strips, code, tiles, unpack};
 
 /// Rows of a block.
 const BLOCK: usize = 12;
@@ -29,7 +30,6 @@ const WORTH_A_THREAD: usize = 60_000;
 const ZEROS: [f32; 4 * LANES] = [0.0; 4 * LANES];
 
 /// Runs `$body` with `$strip` as the strip type of a form of quants.
-#[cfg(target_arch = "x86_64")]
 macro_rules! with_quant {
     ($form:expr, $strip:ident, $body:expr) => {{
         const PAIR: usize = code(Scales::Pair);
@@ -95,8 +95,7 @@ pub fn linear(x: &[f32], m: usize, products: &mut [Product<'_>]) {
 /// [`linear`] with the kernels of `isa`, which the processor must have.
 fn linear_with(isa: Isa, x: &[f32], m: usize, products: &mut [Product<'_>]) {
     let Some(cols) = products.first().map(|p| p.weights.cols) else { return };
-    let wide = !matches!(isa, Isa::Portable | Isa::Avx2);
-    let group = if wide && m < MANY { 4 } else { 2 };
+    let group = if m < MANY { 4 } else { 2 };
     let mut tasks: Vec<(Target<'_>, Range<usize>)> = Vec::new();
     for product in products.iter_mut() {
         let (weights, bias) = (product.weights, product.bias);
@@ -114,7 +113,7 @@ fn linear_with(isa: Isa, x: &[f32], m: usize, products: &mut [Product<'_>]) {
     let pairs = isa == Isa::Avx512Bf16 && m >= MANY && products.iter().all(rounded);
     let rows = if pairs {
         RowsOf::Pairs(in_pairs(&in_blocks(x, m, cols)))
-    } else if wide && m >= MANY {
+    } else if m >= MANY {
         RowsOf::Blocks(in_blocks(x, m, cols))
     } else {
         RowsOf::Plain
@@ -123,7 +122,8 @@ fn linear_with(isa: Isa, x: &[f32], m: usize, products: &mut [Product<'_>]) {
         RowsOf::Blocks(blocks) => many_rows(isa, blocks, m, *target, strips.clone()),
         #[cfg(target_arch = "x86_64")]
         RowsOf::Pairs(pairs) => many_pairs(pairs, m, *target, strips.clone()),
-        _ => few_rows(isa, x, m, *target, strips.clone()),
+        // SAFETY: the processor has the instruction set, and the columns of these strips belong to this task alone.
+        _ => unsafe { few_rows(isa, x, m, *target, strips.clone()) },
     };
     let threads = super::threads();
     if threads == 1 || m * tasks.len() * group * LANES * cols < WORTH_A_THREAD {
@@ -197,29 +197,25 @@ fn many_rows(isa: Isa, blocks: &[f32], m: usize, target: Target<'_>, strips: Ran
         }
         let columns = (weights.rows - strips.start * LANES).min(strips.len() * LANES);
         let start = beginning(target, strips.start, columns);
-        #[cfg(target_arch = "x86_64")]
+        let second = (strips.len() - 1) * cols * LANES;
+        let starts = [scratch.as_ptr().cast(), scratch[second..].as_ptr().cast()];
+        let pair = Strips { starts, records: cols, ahead: 0 };
+        let zero = From { start: start.as_ptr(), by_row: 0 };
         for (b, block) in blocks.chunks_exact(BLOCK * cols).enumerate() {
             let rows = BLOCK.min(m - b * BLOCK);
             // SAFETY: the block has `rows` rows of `cols` columns, the scratch as many columns a strip, and the columns
             // of these strips belong to this task alone.
             unsafe {
                 let to = out.add(b * BLOCK * weights.rows + strips.start * LANES);
-                let from = Rows { start: block.as_ptr(), by_row: 1, by_column: BLOCK };
-                let second = (strips.len() - 1) * cols * LANES;
-                let starts = [scratch.as_ptr().cast(), scratch.as_ptr().add(second).cast()];
-                let pair = Strips { starts, records: cols, ahead: 0 };
-                let zero = From { start: start.as_ptr(), by_row: 0 };
                 if columns == 2 * LANES {
-                    block_of_rows(from, rows, pair, zero, to, weights.rows);
+                    block_of_rows(isa, block.as_ptr(), rows, pair, zero, to, weights.rows);
                 } else {
                     on_the_side(to, weights.rows, rows, columns, |side| {
-                        block_of_rows(from, rows, pair, zero, side, 2 * LANES);
+                        block_of_rows(isa, block.as_ptr(), rows, pair, zero, side, 2 * LANES);
                     });
                 }
             }
         }
-        #[cfg(not(target_arch = "x86_64"))]
-        let _ = (blocks, m, out, start);
     });
 }
 
@@ -268,7 +264,7 @@ fn many_pairs(pairs: &[u32], m: usize, target: Target<'_>, strips: Range<usize>)
 /// A strip in pairs of bf16, and where they are.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512bw")]
-unsafe fn pairs_avx512<W: Strip>(strip: *const Line, records: usize, out: *mut Line) -> *const Line {
+unsafe fn pairs_avx512<W: Strip<super::lanes::Avx512>>(strip: *const Line, records: usize, out: *mut Line) -> *const Line {
     // SAFETY: as the caller says.
     unsafe { unpack_pairs::<W>(strip, records, out) };
     out
@@ -285,26 +281,42 @@ fn beginning(target: Target<'_>, strip: usize, columns: usize) -> [f32; 4 * LANE
 
 /// The columns of a strip as f32.
 fn to_f32(isa: Isa, weights: &Packed, strip: usize, out: &mut [f32]) {
-    match (isa, weights.form) {
-        #[cfg(target_arch = "x86_64")]
-        (Isa::Avx512 | Isa::Avx512Bf16, Form::Quant(form)) => {
-            let (start, records) = (weights.strip(strip).as_ptr(), weights.cols / form.span());
-            // SAFETY: the instruction set was detected; strip and room have as many columns.
-            with_quant!(form, W, unsafe { unpack_avx512::<W>(start, records, out.as_mut_ptr()) });
+    let lines = weights.strip(strip);
+    if weights.form == Form::F32 {
+        out.copy_from_slice(as_f32(lines));
+        return;
+    }
+    if weights.form == Form::Bf16 && weights.cols % 2 == 1 {
+        // The last pair has one column.
+        let (last, pairs) = lines.split_last().map_or((Line::default(), lines), |(last, pairs)| (*last, pairs));
+        let (whole, rest) = out.split_at_mut(pairs.len() * 2 * LANES);
+        // SAFETY: the processor has the instruction set; pairs and room have as many columns.
+        unsafe { unpack_form(isa, weights.form, pairs, whole.as_mut_ptr()) };
+        rest.iter_mut().zip(last.0).for_each(|(to, bits)| *to = f32::from_bits(bits << 16));
+        return;
+    }
+    // SAFETY: the processor has the instruction set; strip and room have as many columns.
+    unsafe { unpack_form(isa, weights.form, lines, out.as_mut_ptr()) }
+}
+
+for_isa! {
+    /// Turns the columns of a strip into f32.
+    unsafe fn unpack_form(form: Form, lines: &[Line], out: *mut f32) = unpack_form_on
+}
+
+#[inline(always)]
+unsafe fn unpack_form_on<L: Lanes>(form: Form, lines: &[Line], out: *mut f32) {
+    // SAFETY: as the caller says.
+    unsafe {
+        match form {
+            Form::F32 => unpack::<L, F32Strip>(lines.as_ptr(), lines.len(), out),
+            Form::Bf16 => unpack::<L, Bf16Strip>(lines.as_ptr(), lines.len(), out),
+            Form::Quant(quant) => with_quant!(quant, W, unpack::<L, W>(lines.as_ptr(), lines.len() / quant.record(), out)),
         }
-        _ => plain::strip_to_f32(isa, weights, strip, out),
     }
 }
 
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512bw")]
-unsafe fn unpack_avx512<W: Strip>(strip: *const Line, records: usize, out: *mut f32) {
-    // SAFETY: as the caller says.
-    unsafe { unpack::<W>(strip, records, out) }
-}
-
 /// Lets `tile` write two whole strips in a buffer, where the matrix has only `columns` of them.
-#[cfg(target_arch = "x86_64")]
 unsafe fn on_the_side(out: *mut f32, by_out: usize, rows: usize, columns: usize, tile: impl FnOnce(*mut f32)) {
     let mut side = [0.0_f32; 2 * BLOCK * LANES];
     tile(side.as_mut_ptr());
@@ -314,70 +326,69 @@ unsafe fn on_the_side(out: *mut f32, by_out: usize, rows: usize, columns: usize,
     }
 }
 
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512bw")]
-unsafe fn block_of_rows(
-    rows: Rows,
+for_isa! {
+    /// Up to twelve rows in a block with two strips of f32.
+    unsafe fn block_of_rows(
+        block: *const f32,
+        m: usize,
+        strips: Strips<2>,
+        from: From,
+        out: *mut f32,
+        by_out: usize,
+    ) = block_on
+}
+
+#[inline(always)]
+unsafe fn block_on<L: Lanes>(
+    block: *const f32,
     m: usize,
     strips: Strips<2>,
     from: From,
     out: *mut f32,
     by_out: usize,
 ) {
-    // SAFETY: as the caller says. Constant strides make the loads of a row one base and constant offsets.
-    unsafe { tiles::<F32Strip, 2>(Rows { by_row: 1, by_column: BLOCK, ..rows }, m, strips, from, out, by_out) }
-}
-
-/// The columns of some strips for a few rows, from the weights as they are packed.
-fn few_rows(isa: Isa, x: &[f32], m: usize, target: Target<'_>, strips: Range<usize>) {
-    match isa {
-        #[cfg(target_arch = "x86_64")]
-        // SAFETY: the instruction set was detected, and the columns of these strips belong to this task alone.
-        Isa::Avx512 | Isa::Avx512Bf16 => unsafe { few_avx512(x, m, target, strips) },
-        _ => SCRATCH.with_borrow_mut(|scratch| {
-            let (weights, cols) = (target.weights, target.weights.cols);
-            scratch.resize((cols * LANES).max(scratch.len()), 0.0);
-            for strip in strips {
-                plain::strip_to_f32(isa, weights, strip, &mut scratch[..cols * LANES]);
-                let columns = LANES.min(weights.rows - strip * LANES);
-                let start = beginning(target, strip, columns);
-                let mut sums = start[..LANES].repeat(m);
-                plain::add_products(isa, x, (m, cols, 1), &scratch[..cols * LANES], &mut sums, LANES);
-                for r in 0..m {
-                    // SAFETY: row and columns lie inside the matrix, and the strip belongs to this task alone.
-                    let to = unsafe {
-                        std::slice::from_raw_parts_mut(target.out.add(r * weights.rows + strip * LANES), columns)
-                    };
-                    to.copy_from_slice(&sums[r * LANES..][..columns]);
-                }
-            }
-        }),
-    }
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512bw")]
-unsafe fn few_avx512(x: &[f32], m: usize, target: Target<'_>, strips: Range<usize>) {
-    let cols = target.weights.cols;
-    // SAFETY: the strips exist, and have as many columns as the rows of `x`.
+    // Constant strides make the loads of a row one base and constant offsets.
+    let rows = Rows { start: block, by_row: 1, by_column: BLOCK };
+    // SAFETY: as the caller says.
     unsafe {
-        match target.weights.form {
-            Form::F32 => few::<F32Strip>(x, m, cols, target, strips),
-            Form::Bf16 if cols % 2 == 0 => few::<Bf16Strip>(x, m, cols, target, strips),
-            Form::Bf16 => {
-                let even: Vec<f32> =
-                    x[..m * cols].chunks_exact(cols).flat_map(|row| row.iter().copied().chain([0.0])).collect();
-                few::<Bf16Strip>(&even, m, cols + 1, target, strips);
-            }
-            Form::Quant(form) => with_quant!(form, W, few::<W>(x, m, cols, target, strips)),
+        if L::STRIPS == 2 {
+            tiles::<L, F32Strip, 2>(rows, m, strips, from, out, by_out);
+            return;
+        }
+        for s in 0..2 {
+            let one = Strips { starts: [strips.starts[s]], records: strips.records, ahead: 0 };
+            let from = From { start: from.start.add(s * LANES), ..from };
+            tiles::<L, F32Strip, 1>(rows, m, one, from, out.add(s * LANES), by_out);
         }
     }
 }
 
-/// Some strips, four or one at a time; rows of `x` lie `by_row` apart.
-#[cfg(target_arch = "x86_64")]
+for_isa! {
+    /// The columns of some strips for a few rows, from the weights as they are packed.
+    unsafe fn few_rows(x: &[f32], m: usize, target: Target<'_>, strips: Range<usize>) = few_on
+}
+
 #[inline(always)]
-unsafe fn few<W: Strip>(x: &[f32], m: usize, by_row: usize, target: Target<'_>, strips: Range<usize>) {
+unsafe fn few_on<L: Lanes>(x: &[f32], m: usize, target: Target<'_>, strips: Range<usize>) {
+    let cols = target.weights.cols;
+    // SAFETY: the strips exist, and have as many columns as the rows of `x`.
+    unsafe {
+        match target.weights.form {
+            Form::F32 => few::<L, F32Strip>(x, m, cols, target, strips),
+            Form::Bf16 if cols % 2 == 0 => few::<L, Bf16Strip>(x, m, cols, target, strips),
+            Form::Bf16 => {
+                let even: Vec<f32> =
+                    x[..m * cols].chunks_exact(cols).flat_map(|row| row.iter().copied().chain([0.0])).collect();
+                few::<L, Bf16Strip>(&even, m, cols + 1, target, strips);
+            }
+            Form::Quant(form) => with_quant!(form, W, few::<L, W>(x, m, cols, target, strips)),
+        }
+    }
+}
+
+/// Some strips, several or one at a time; rows of `x` lie `by_row` apart.
+#[inline(always)]
+unsafe fn few<L: Lanes, W: Strip<L>>(x: &[f32], m: usize, by_row: usize, target: Target<'_>, strips: Range<usize>) {
     let weights = target.weights;
     let width = weights.rows;
     let rows = Rows { start: x.as_ptr(), by_row, by_column: 1 };
@@ -393,20 +404,25 @@ unsafe fn few<W: Strip>(x: &[f32], m: usize, by_row: usize, target: Target<'_>, 
         // block come here.
         unsafe {
             let at = target.out.add(s * LANES);
-            if left == 4 * LANES {
-                // The four strips after these are the next to be read.
+            // The four strips after these are the next to be read.
+            let ahead = 4 * lines;
+            if L::FEW == 4 && left >= 4 * LANES {
                 let starts = [start(s), start(s + 1), start(s + 2), start(s + 3)];
-                tiles::<W, 4>(rows, m, Strips { starts, records, ahead: 4 * lines }, from, at, width);
+                tiles::<L, W, 4>(rows, m, Strips { starts, records, ahead }, from, at, width);
                 s += 4;
-                continue;
-            }
-            let one = Strips { starts: [start(s)], records, ahead: 0 };
-            if left >= LANES {
-                tiles::<W, 1>(rows, m, one, from, at, width);
+            } else if L::FEW == 2 && left >= 2 * LANES {
+                let starts = [start(s), start(s + 1)];
+                tiles::<L, W, 2>(rows, m, Strips { starts, records, ahead }, from, at, width);
+                s += 2;
             } else {
-                on_the_side(at, width, m, left, |side| tiles::<W, 1>(rows, m, one, from, side, 2 * LANES));
+                let one = Strips { starts: [start(s)], records, ahead: 0 };
+                if left >= LANES {
+                    tiles::<L, W, 1>(rows, m, one, from, at, width);
+                } else {
+                    on_the_side(at, width, m, left, |side| tiles::<L, W, 1>(rows, m, one, from, side, 2 * LANES));
+                }
+                s += 1;
             }
-            s += 1;
         }
     }
 }

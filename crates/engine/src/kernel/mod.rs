@@ -6,11 +6,12 @@ use std::cell::Cell;
 
 mod attention;
 mod isa;
+mod lanes;
 mod linear;
 pub(crate) mod math;
 mod packed;
-mod plain;
 #[cfg(target_arch = "x86_64")]
+mod pairs;
 mod tile;
 
 pub(crate) use attention::{Segment, Shape, attention, store};
