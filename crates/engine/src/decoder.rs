@@ -11,7 +11,7 @@ use rayon::prelude::*;
 use crate::architecture::{Activation, Architecture, Rope, RopeStyle};
 use crate::cache::Cache;
 use crate::files::{Checkpoint, FileError, dequantise};
-use crate::kernel::{self, Packed, Segment, Shape, math};
+use crate::kernel::{self, Packed, Precision, Segment, Shape, math};
 
 /// A linear layer.
 #[derive(Debug)]
@@ -94,6 +94,17 @@ impl Decoder {
     pub fn cache(&self, tokens: usize) -> Cache {
         let a = &self.architecture;
         Cache::new(a.layers.len(), a.kv_heads, a.head_dim, tokens)
+    }
+
+    /// Sets how products of many rows are computed. The output head stays exact: its rows are few, and decisions fall
+    /// there.
+    pub fn set_precision(&mut self, precision: Precision) {
+        for layer in &mut self.layers {
+            let linears = [&mut layer.q, &mut layer.k, &mut layer.v, &mut layer.output, &mut layer.up, &mut layer.down];
+            for linear in linears.into_iter().chain(&mut layer.gate) {
+                linear.weights.precision = precision;
+            }
+        }
     }
 
     /// Bytes of packed weights.

@@ -6,7 +6,7 @@ use crate::architecture::Architecture;
 use crate::cache::Cache;
 use crate::decoder::{Decoder, HiddenTap};
 use crate::error::EngineError;
-use crate::kernel::Segment;
+use crate::kernel::{Precision, Segment};
 
 /// A model that runs.
 pub trait Forward: Debug + Send + Sync {
@@ -35,6 +35,14 @@ pub trait Forward: Debug + Send + Sync {
         segments: &[Segment<'_>],
         tap: Option<&mut HiddenTap<'_>>,
     ) -> Result<Vec<f32>, EngineError>;
+
+    /// Sets how products of many rows are computed. A device decides that by itself.
+    ///
+    /// # Errors
+    /// This processor cannot compute so.
+    fn set_precision(&mut self, _: Precision) -> Result<(), EngineError> {
+        Ok(())
+    }
 
     /// Logits of rows of hidden states, `vocabulary` numbers a row.
     ///
@@ -68,6 +76,15 @@ impl Forward for Decoder {
         tap: Option<&mut HiddenTap<'_>>,
     ) -> Result<Vec<f32>, EngineError> {
         Ok(Self::forward(self, cache, tokens, segments, tap)?)
+    }
+
+    fn set_precision(&mut self, precision: Precision) -> Result<(), EngineError> {
+        if !precision.is_available() {
+            let expected = "f32: this processor has no instructions for bf16";
+            return Err(EngineError::Setting { name: "precision", value: "bf16".to_owned(), expected });
+        }
+        Self::set_precision(self, precision);
+        Ok(())
     }
 
     fn logits(&self, hidden: &[f32]) -> Result<Vec<f32>, EngineError> {

@@ -19,10 +19,21 @@ use crate::tokenizer::{TokenStream, Tokenizer};
 
 /// Tokens of a batch.
 const BATCH: usize = 512;
-/// Texts that are generated at a time.
-const STREAMS: usize = 64;
-/// Bytes of keys and values, unless the longest request needs more.
-const CACHE_BYTES: usize = 512 << 20;
+
+/// What generation may hold at a time, however many prompts wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Texts.
+    pub streams: usize,
+    /// Bytes of keys and values, unless the longest request alone needs more.
+    pub cache_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { streams: 64, cache_bytes: 512 << 20 }
+    }
+}
 
 /// A text to generate, in tokens.
 #[derive(Clone, Debug)]
@@ -69,6 +80,7 @@ pub fn generate(
     decoder: &dyn Forward,
     tokenizer: &Tokenizer,
     prompts: &[TokenPrompt],
+    limits: Limits,
     listener: &mut Listener<'_>,
 ) -> Result<Vec<Generation>, EngineError> {
     check(decoder, prompts)?;
@@ -78,7 +90,8 @@ pub fn generate(
         decoder,
         tokenizer,
         prompts,
-        cache: decoder.cache(cache_tokens(decoder, prompts))?,
+        limits,
+        cache: decoder.cache(cache_tokens(decoder, prompts, limits.cache_bytes))?,
         queue: order.into(),
         streams: Vec::new(),
         trunk: None,
@@ -114,21 +127,22 @@ fn check(decoder: &dyn Forward, prompts: &[TokenPrompt]) -> Result<(), EngineErr
     Ok(())
 }
 
-/// Slots for all requests at once if they fit into [`CACHE_BYTES`], and for the longest in any case.
-fn cache_tokens(decoder: &dyn Forward, prompts: &[TokenPrompt]) -> usize {
+/// Slots for all requests at once if they fit into `most` bytes, and for the longest in any case.
+fn cache_tokens(decoder: &dyn Forward, prompts: &[TokenPrompt], most: usize) -> usize {
     let a = decoder.architecture();
     let need = |p: &TokenPrompt| p.ids.len().saturating_add(p.max_tokens).min(a.context) + 2 * crate::cache::PAGE;
     let longest = prompts.iter().map(need).max().unwrap_or(1);
     let all = prompts.iter().map(need).fold(0, usize::saturating_add);
     let bytes = 8 * a.layers.len() * a.kv_heads * a.head_dim;
     // The last prompt stays in the cache for those that follow.
-    (CACHE_BYTES / bytes.max(1)).min(all).max(longest.saturating_mul(2))
+    (most / bytes.max(1)).min(all).max(longest.saturating_mul(2))
 }
 
 struct Room<'a> {
     decoder: &'a dyn Forward,
     tokenizer: &'a Tokenizer,
     prompts: &'a [TokenPrompt],
+    limits: Limits,
     cache: Cache,
     queue: VecDeque<usize>,
     streams: Vec<Stream<'a>>,
@@ -146,7 +160,7 @@ impl<'a> Room<'a> {
             counts.push(count);
             left -= count;
         }
-        while left > 0 && self.streams.len() < STREAMS {
+        while left > 0 && self.streams.len() < self.limits.streams.max(1) {
             // A prompt is shared once all of it has run or is in this batch, so the next one waits for that.
             let placed = |(stream, count): (&Stream<'_>, &usize)| stream.done + count >= stream.prompt;
             if !self.streams.last().zip(counts.last()).is_none_or(placed) {
@@ -172,10 +186,13 @@ impl<'a> Room<'a> {
         let shared = path.len();
         if let Err(full) = self.cache.extend(&mut path, prompt.ids.len() + limit - shared) {
             self.cache.release(path);
-            if self.streams.is_empty() {
-                return Err(full.into());
+            if !self.streams.is_empty() {
+                return Ok(None);
             }
-            return Ok(None);
+            // Nothing else will end, so the prompt that was kept for sharing makes room.
+            let Some((_, trunk)) = self.trunk.take() else { return Err(full.into()) };
+            self.cache.release(trunk);
+            return self.admit(request);
         }
         let trunk = self.cache.fork(&path, prompt.ids.len());
         if let Some((_, old)) = self.trunk.replace((request, trunk)) {

@@ -22,4 +22,5 @@ pub mod tokenizer;
 
 pub use device::Device;
 pub use error::EngineError;
+pub use kernel::Precision;
 pub use model::{Model, Options};

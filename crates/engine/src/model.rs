@@ -15,7 +15,8 @@ use crate::device::Device;
 use crate::error::EngineError;
 use crate::files::Checkpoint;
 use crate::forward::Forward;
-use crate::generate::{self, Listener, TokenPrompt};
+use crate::generate::{self, Limits, Listener, TokenPrompt};
+use crate::kernel::Precision;
 use crate::load;
 use crate::score::{self, Detail, TokenRequest, TokenScore};
 use crate::tokenizer::{AddSpecial, Tokenizer};
@@ -37,6 +38,8 @@ pub struct Options {
     pub threads: Option<usize>,
     /// Where it runs.
     pub device: Device,
+    /// How products of many rows are computed on the CPU.
+    pub precision: Precision,
 }
 
 impl Model {
@@ -51,7 +54,8 @@ impl Model {
         let (decoder, tokenizer) = pool.install(|| {
             rayon::join(|| options.device.load(Arc::clone(&checkpoint)), || Tokenizer::of(&checkpoint))
         });
-        let (decoder, tokenizer) = (decoder?, tokenizer?);
+        let (mut decoder, tokenizer) = (decoder?, tokenizer?);
+        decoder.set_precision(options.precision)?;
         tokenizer.check_fits(decoder.architecture().vocabulary)?;
         let template = ChatTemplate::of(&checkpoint, &tokenizer)?;
         Ok(Self { name: name.into(), decoder, tokenizer, template, pool })
@@ -181,7 +185,7 @@ impl Model {
         self.install(|| {
             let prompts: Result<Vec<TokenPrompt>, EngineError> = requests.iter().map(prompt).collect();
             let listener: &mut Listener<'_> = &mut |request, piece| listener(request, piece);
-            generate::generate(self.decoder(), &self.tokenizer, &prompts?, listener)
+            generate::generate(self.decoder(), &self.tokenizer, &prompts?, Limits::default(), listener)
         })
     }
 }

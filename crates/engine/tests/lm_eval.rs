@@ -11,7 +11,7 @@ use serde_json::Value;
 use weighbridge_core::{
     GenerationRequest, LanguageModel, Loglikelihood, LoglikelihoodRequest, Prompt, Sampling,
 };
-use weighbridge_engine::{Model, Options, score};
+use weighbridge_engine::{Model, Options, Precision, score};
 
 struct Golden {
     doc: u64,
@@ -87,6 +87,25 @@ fn smollm2_0shot() {
     let Some(weights) = weighbridge_reference::weights("SmolLM2-135M-Instruct.Q4_1.gguf") else { return };
     // What lm-eval runs through the model for these 500 questions is 14,563 tokens.
     assert_eq!(check(&weights, "mc_0shot.jsonl"), 3902);
+}
+
+/// Rounded to bf16, the log-likelihoods move and no decision does.
+#[test]
+fn smollm2_5shot_in_bf16() {
+    let Some(weights) = weighbridge_reference::weights("SmolLM2-135M-Instruct.Q4_1.gguf") else { return };
+    if !Precision::Bf16.is_available() {
+        return;
+    }
+    let goldens = goldens("mc_5shot.jsonl");
+    let options = Options { precision: Precision::Bf16, ..Options::default() };
+    let model = Model::open(&weights, "test", options).expect("the model opens");
+    let requests: Vec<LoglikelihoodRequest> = goldens.iter().map(|g| g.request.clone()).collect();
+    let found = model.loglikelihood(&requests, &|_| {}).expect("scores");
+    let moved: f64 = goldens.iter().zip(&found).map(|(g, f)| (g.logprob - f.logprob).abs()).sum::<f64>() / 240.0;
+    println!("mean |difference| {moved}");
+    assert!(moved > 1e-4, "nothing was rounded: {moved}");
+    assert!(moved < 0.05, "llama.cpp in BF16 moves by 0.035, this by {moved}");
+    assert_eq!(decisions(&goldens, |i| found[i].logprob), decisions(&goldens, |i| goldens[i].logprob));
 }
 
 #[test]

@@ -7,6 +7,7 @@
 use half::f16;
 use rayon::prelude::*;
 
+use super::isa::Isa;
 use crate::files::{Dtype, dequant};
 
 /// Output rows in a strip, the lanes of a 512-bit register.
@@ -47,6 +48,14 @@ pub enum Precision {
     F32,
     /// Weights and rows rounded to bf16 and their products added up in f32, where the processor has instructions for it.
     Bf16,
+}
+
+impl Precision {
+    /// True where this processor can compute so.
+    #[must_use]
+    pub fn is_available(self) -> bool {
+        self == Self::F32 || Isa::get() == Isa::Avx512Bf16
+    }
 }
 
 /// The forms of a weight.
