@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use weighbridge_engine::{Device, Options};
+use weighbridge_engine::{Device, Options, Precision};
 use weighbridge_gap::lag::LagRule;
 
 /// How far are open-weights language models behind closed ones?
@@ -171,12 +171,33 @@ pub struct RunningArgs {
     /// Where the model runs: cpu, cuda, cuda:N or metal; all but cpu need a build with that feature.
     #[arg(long, default_value_t = Device::Cpu)]
     pub device: Device,
+    /// How prompts are computed on the CPU; answers are made token by token in f32 either way.
+    #[arg(long, value_enum, default_value_t = PrecisionArg::F32)]
+    pub precision: PrecisionArg,
+}
+
+/// How products of many rows are computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum PrecisionArg {
+    /// With the weights exactly as stored.
+    F32,
+    /// Rounded to bf16, where the processor has instructions for it.
+    Bf16,
+}
+
+impl std::convert::From<PrecisionArg> for Precision {
+    fn from(precision: PrecisionArg) -> Self {
+        match precision {
+            PrecisionArg::F32 => Self::F32,
+            PrecisionArg::Bf16 => Self::Bf16,
+        }
+    }
 }
 
 impl RunningArgs {
     /// The same, as the engine takes it.
     pub fn options(self) -> Options {
-        Options { threads: self.threads.map(usize::from), device: self.device }
+        Options { threads: self.threads.map(usize::from), device: self.device, precision: self.precision.into() }
     }
 }
 
@@ -200,16 +221,16 @@ pub struct AskArgs {
     #[arg(long, value_name = "TEXT")]
     pub stop: Vec<String>,
     /// What logits are divided by; 0 takes the likeliest token.
-    #[arg(long, default_value_t = 0.0)]
+    #[arg(long, default_value_t = 0.0, value_parser = parse_temperature, allow_negative_numbers = true)]
     pub temperature: f64,
     /// Draw from the K likeliest tokens only.
-    #[arg(long, value_name = "K")]
+    #[arg(long, value_name = "K", value_parser = parse_count)]
     pub top_k: Option<usize>,
     /// Draw from the likeliest tokens that together reach this probability.
-    #[arg(long, default_value_t = 1.0)]
+    #[arg(long, default_value_t = 1.0, value_parser = parse_top_p, allow_negative_numbers = true)]
     pub top_p: f64,
     /// Draw from tokens at least this many times as likely as the likeliest.
-    #[arg(long, default_value_t = 0.0)]
+    #[arg(long, default_value_t = 0.0, value_parser = parse_min_p, allow_negative_numbers = true)]
     pub min_p: f64,
     /// Seed of the draws.
     #[arg(long, default_value_t = 0)]
@@ -374,6 +395,26 @@ fn parse_date(text: &str) -> Result<time::Date, String> {
 
 fn parse_rule(text: &str) -> Result<LagRule, String> {
     text.parse()
+}
+
+fn parse_count(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|count| *count > 0).ok_or_else(|| "expected a whole number from 1".to_owned())
+}
+
+fn parse_temperature(text: &str) -> Result<f64, String> {
+    number(text, |x| x >= 0.0 && x.is_finite(), "expected a number from 0")
+}
+
+fn parse_top_p(text: &str) -> Result<f64, String> {
+    number(text, |x| x > 0.0 && x <= 1.0, "expected a number above 0 and at most 1")
+}
+
+fn parse_min_p(text: &str) -> Result<f64, String> {
+    number(text, |x| (0.0..=1.0).contains(&x), "expected a number from 0 to 1")
+}
+
+fn number(text: &str, good: impl Fn(f64) -> bool, expected: &str) -> Result<f64, String> {
+    text.parse().ok().filter(|x| good(*x)).ok_or_else(|| expected.to_owned())
 }
 
 #[cfg(test)]

@@ -61,7 +61,8 @@ fn print(text: &str) -> io::Result<()> {
 }
 
 fn fail(error: &anyhow::Error) -> ExitCode {
-    // Nothing is left to do where even standard error is closed.
-    let _ = writeln!(io::stderr(), "error: {error:#}");
+    // A message may quote a hostile file, and must not steer the terminal. Nothing is left to do where even standard
+    // error is closed.
+    let _ = writeln!(io::stderr(), "error: {}", render::inspect::harmless(&format!("{error:#}")));
     ExitCode::from(3)
 }

@@ -9,16 +9,21 @@
     reason = "the lints leave tests alone, but not the functions that tests share; a test ends where one of these fails"
 )]
 
+mod ask;
 mod catalog;
 mod compare;
 mod draws_cache;
 mod estimates;
 mod gap;
 mod home;
+mod hub;
 mod import;
 mod inspect;
 mod lake;
+mod logits;
+mod loglikelihood;
 mod models;
 mod program;
 mod rank;
 mod together;
+mod weights;

@@ -1,0 +1,106 @@
+//! `weighbridge loglikelihood`: lines in, lines out, the numbers of lm-evaluation-harness.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+use weighbridge_reference::weights;
+
+use crate::home::{Home, Run, argument};
+
+/// The first requests of a golden of the engine: what to ask, and what lm-eval answers.
+fn golden(count: usize) -> (String, Vec<Value>) {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../engine/tests/goldens/lm_eval/mc_0shot.jsonl");
+    let text = std::fs::read_to_string(file).expect("the golden");
+    let lines: Vec<Value> = text.lines().take(count).map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let request = |line: &Value| json!({"context": line["context"], "continuation": line["continuation"]});
+    (lines.iter().map(|line| format!("{}\n", request(line))).collect(), lines)
+}
+
+fn smollm2() -> Option<String> {
+    weights("SmolLM2-135M-Instruct.Q4_1.gguf").map(|path| argument(&path))
+}
+
+/// A run that reads `input` from standard input.
+fn fed(home: &Home, args: &[&str], input: &[u8]) -> Run {
+    let output = assert_cmd::Command::from_std(home.command(args)).write_stdin(input).output();
+    let output = output.expect("the program starts");
+    let text = |bytes| String::from_utf8(bytes).expect("the program writes UTF-8");
+    Run { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+}
+
+#[test]
+fn answers_are_those_of_lm_eval_line_by_line() {
+    let Some(model) = smollm2() else { return };
+    let home = Home::fresh();
+    let (requests, expected) = golden(40);
+    let file = home.file("requests.jsonl", &requests);
+    let text = home.answer(&["loglikelihood", &model, &file]);
+    assert_eq!(text.lines().count(), expected.len());
+    for (line, expected) in text.lines().zip(&expected) {
+        let answer: Value = serde_json::from_str(line).expect("JSON");
+        let fields: Vec<&String> = answer.as_object().expect("an object").keys().collect();
+        assert_eq!(fields, ["logprob", "greedy", "tokens"]);
+        let off = answer["logprob"].as_f64().expect("a number") - expected["logprob"].as_f64().expect("a number");
+        assert!(off.abs() < 1e-3, "{line} for {expected}");
+        assert_eq!(answer["greedy"], expected["greedy"], "{expected}");
+        assert!(answer["tokens"].as_u64().is_some_and(|tokens| tokens > 0), "{line}");
+    }
+
+    for threads in ["1", "2"] {
+        let other = home.answer(&["loglikelihood", &model, &file, "--threads", threads]);
+        assert!(other == text, "{threads} threads give other bytes");
+    }
+    let run = fed(&home, &["loglikelihood", &model, "-"], requests.as_bytes());
+    assert_eq!((run.code, run.err.as_str()), (Some(0), ""));
+    assert!(run.out == text, "standard input gives other bytes");
+
+    // In any order, each line has the answer of its request; blank lines are none.
+    let backwards: Vec<&str> = requests.lines().rev().collect();
+    let run = fed(&home, &["loglikelihood", &model, "-"], backwards.join("\n\n").as_bytes());
+    assert!(run.out.lines().rev().eq(text.lines()), "another order gives other answers");
+
+    let run = home.run(&["loglikelihood", &model, &file, "--verbose"]);
+    assert!(run.out == text && run.err.starts_with("40 requests, "), "{}", run.err);
+    assert!(run.err.ends_with("ran through the model\n"), "{}", run.err);
+}
+
+#[test]
+fn lines_that_are_no_requests_are_named() {
+    let Some(model) = smollm2() else { return };
+    let home = Home::fresh();
+    let good = r#"{"context": "a", "continuation": " b"}"#;
+    for (lines, says) in [
+        (format!("{good}\n{{\"context\": \"a\"}}\n"), "line 2: expected {\"context\": TEXT, \"continuation\": TEXT}"),
+        (format!("{good}\n\nword\n"), "line 3: expected"),
+        ("{\"context\": 1, \"continuation\": \"b\"}".to_owned(), "line 1: expected"),
+        ("{\"context\": \"a\", \"continuation\": \"b\", \"more\": 1}".to_owned(), "unknown field `more`"),
+        (String::new(), "holds no request; expected lines"),
+        ("\n \n".to_owned(), "holds no request; expected lines"),
+        ("{\"context\": \"a\", \"continuation\": \"\"}".to_owned(), "request 1 has no token to score"),
+        ("{\"context\": \"\", \"continuation\": \"\"}".to_owned(), "request 1 has no token to score"),
+    ] {
+        let file = home.file("requests.jsonl", &lines);
+        let message = home.refusal(&["loglikelihood", &model, &file], 3);
+        assert!(message.contains(says), "{says}: {message}");
+        assert!(says.starts_with("request") || message.contains("requests.jsonl"), "the file is not named: {message}");
+        let run = fed(&home, &["loglikelihood", &model, "-"], lines.as_bytes());
+        assert_eq!((run.code, run.out.as_str()), (Some(3), ""));
+        assert!(says.starts_with("request") || run.err.contains("standard input"), "{}", run.err);
+    }
+    let run = fed(&home, &["loglikelihood", &model, "-"], b"\xff\xfe\n");
+    assert_eq!((run.code, run.out.as_str()), (Some(3), ""));
+    assert!(run.err.contains("standard input, line 1: not readable as text"), "{}", run.err);
+}
+
+#[test]
+fn what_is_not_there_is_refused() {
+    let home = Home::fresh();
+    let file = home.file("requests.jsonl", r#"{"context": "a", "continuation": " b"}"#);
+    home.refusals(&[
+        ("loglikelihood m.gguf absent.jsonl", 3, &["absent.jsonl"]),
+        (&format!("loglikelihood absent.gguf {file}"), 3, &["cannot load 'absent.gguf'", "cannot read absent.gguf"]),
+        ("loglikelihood m.gguf", 2, &["<REQUESTS>"]),
+        (&format!("loglikelihood m.gguf {file} --threads 0"), 2, &["--threads"]),
+        (&format!("loglikelihood m.gguf {file} --format json"), 2, &["--format"]),
+    ]);
+}
