@@ -1,4 +1,4 @@
-//! The rules of the project that no compiler checks: layer order, words, prints, paths, sizes and links.
+//! The rules of the project that no compiler checks: layer order, unsafe code, words, prints, paths, sizes and links.
 //!
 //! Each rule is a function from the text of one file to findings, and a finding reads
 //! `path:line: what is wrong; what to do`. Untracked files are checked too unless git ignores them, so that a finding
@@ -37,6 +37,9 @@ const UNFINISHED: &[&str] = &["TODO", "FIXME", "XXX", "todo!", "unimplemented!",
 const PRINTS: &[&str] = &["print!", "println!", "eprint!", "eprintln!", "dbg!"];
 /// Where paths begin that exist on one machine only.
 const MACHINE_PATHS: &[&str] = &["/root/", "/home/", "/tmp/", "/work/", "/Users/"];
+
+/// The one folder whose files may hold unsafe code.
+const UNSAFE: &str = "crates/engine/";
 
 /// This file spells out what it forbids.
 const THIS_FILE: &str = "xtask/src/tidy.rs";
@@ -147,6 +150,7 @@ fn rust_file(path: &str, text: &str) -> Vec<String> {
     if !text.starts_with("//!") {
         findings.push(finding(path, 1, "does not open with `//!`; say there what the file is for"));
     }
+    findings.extend(unsafe_without_reason(path, text));
     let length = text.lines().count();
     if length > MAX_LINES {
         let message = format!("has {length} lines, more than {MAX_LINES}; split it by the things in it");
@@ -173,6 +177,23 @@ fn rust_file(path: &str, text: &str) -> Vec<String> {
         }
         if (code.starts_with("#[") || code.starts_with("#![")) && has_word(code, "allow") {
             report("allows a lint; use #[expect(lint, reason = \"...\")]");
+        }
+        if has_word(code, "unsafe_code") && !path.starts_with(UNSAFE) {
+            report(&format!("lifts the lint against unsafe code; write it safely, only {UNSAFE} may hold such code"));
+        }
+    }
+    findings
+}
+
+/// Where the lint against unsafe code is lifted without a reason. The attribute may stand on several lines.
+fn unsafe_without_reason(path: &str, text: &str) -> Vec<String> {
+    let mut findings = Vec::new();
+    let lines: Vec<&str> = text.lines().collect();
+    for (at, line) in lines.iter().enumerate() {
+        let lifts = path != THIS_FILE && has_word(line.split("//").next().unwrap_or_default(), "unsafe_code");
+        let rest = lines[at..].iter().take_while(|line| !line.starts_with("use ")).copied().collect::<String>();
+        if lifts && !rest.split(")]").next().unwrap_or_default().contains("reason = ") {
+            findings.push(finding(path, at + 1, "lifts the lint against unsafe code; say there why it is needed"));
         }
     }
     findings
@@ -361,6 +382,13 @@ mod tests {
             (source, "//! W.\n#[cfg(test)]\nuse a::b;\nfn f() { println!() }\n", &["4: calls `println!`"]),
             ("crates/gap/tests/lag.rs", "//! W.\nfn f() { println!() }\n", &[]),
             ("crates/weighbridge/src/main.rs", "//! W.\nfn f() { println!() }\n", &[]),
+            (source, "//! W.\n#[expect(unsafe_code, reason = \"r\")]\n", &["2: lifts the lint against unsafe"]),
+            (source, "//! W.\n#![cfg_attr(x, expect(unsafe_code, reason = \"r\"))]\n", &["2: lifts the lint"]),
+            (source, "//! W.\n// unsafe_code is a lint.\n", &[]),
+            ("crates/engine/src/k.rs", "//! W.\n#![expect(unsafe_code, reason = \"r\")]\n", &[]),
+            ("crates/engine/src/k.rs", "//! W.\n#![expect(\n    unsafe_code,\n    reason = \"r\"\n)]\n", &[]),
+            ("crates/engine/src/k.rs", "//! W.\n#![expect(unsafe_code)]\n", &["2: lifts the lint against unsafe"]),
+            ("crates/engine/src/k.rs", "//! W.\n#![expect(\n    unsafe_code\n)]\n", &["3: lifts the lint against"]),
             (source, "//! W.\n#[allow(dead_code)]\n", &["2: allows a lint"]),
             (source, "//! W.\n    #![cfg_attr(test, allow(dead_code))]\n", &["2: allows a lint"]),
             (source, "//! W.\n#[expect(clippy::allow_attributes, reason = \"r\")]\nfn allow() {}\n", &[]),
