@@ -65,7 +65,8 @@ pub fn decoder(checkpoint: Arc<Checkpoint>) -> Result<Decoder, LoadError> {
     if architecture.vocabulary == 0 {
         architecture.vocabulary = rows;
     }
-    let (vocabulary, hidden) = (architecture.vocabulary, architecture.hidden);
+    // An embedding without rows is one row short.
+    let (vocabulary, hidden) = (architecture.vocabulary.max(1), architecture.hidden);
     check_shape(&embedding, &[vocabulary, hidden])?;
     let embedding_name = embedding.info.name.clone();
     apply_rope_factors(&checkpoint, &mut architecture)?;

@@ -258,6 +258,10 @@ pub struct LoglikelihoodArgs {
     pub model: String,
     /// A file of lines {"context": TEXT, "continuation": TEXT}; '-' reads standard input.
     pub requests: PathBuf,
+    /// Add to each line what the model says about each token: its log-probability, the likeliest token, and mean and
+    /// variance of log p over the whole vocabulary.
+    #[arg(long)]
+    pub per_token: bool,
     /// Also tell how many tokens ran through the model, on standard error.
     #[arg(long)]
     pub verbose: bool,

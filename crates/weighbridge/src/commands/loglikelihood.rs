@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Context, bail};
 use serde::Serialize;
 use weighbridge_core::{Loglikelihood, LoglikelihoodRequest};
-use weighbridge_engine::score::{self, Detail};
+use weighbridge_engine::score::{self, Detail, TokenScore};
 
 use crate::Answer;
 use crate::cli::LoglikelihoodArgs;
@@ -22,6 +22,28 @@ struct Line {
     logprob: f64,
     greedy: bool,
     tokens: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    per_token: Option<Vec<Token>>,
+}
+
+/// What the model says about one token.
+#[derive(Serialize)]
+struct Token {
+    token: u32,
+    logprob: f32,
+    likeliest: u32,
+    /// Mean of log p over the vocabulary, weighted by p.
+    mean_logprob: Option<f32>,
+    /// Its variance.
+    var_logprob: Option<f32>,
+}
+
+impl Token {
+    fn of(score: &TokenScore) -> Self {
+        let (mean_logprob, var_logprob) = score.moments.unzip();
+        let TokenScore { token, logprob, likeliest, .. } = *score;
+        Self { token, logprob, likeliest, mean_logprob, var_logprob }
+    }
 }
 
 /// Runs the command: one line a request, in the order of the requests.
@@ -34,12 +56,13 @@ pub fn run(args: &LoglikelihoodArgs, screen: Screen) -> anyhow::Result<Answer> {
     let tokens = model.install(|| model.tokens_of(&requests))?;
     let work = score::work(&tokens, model.decoder().architecture().context);
     let bar = Bar::new("tokens", work.nodes as u64, screen);
-    let scores = model.score(&tokens, Detail::LogProbs, &|done| bar.set(done as u64))?;
+    let scores = model.score(&tokens, if args.per_token { Detail::Moments } else { Detail::LogProbs }, &|done| bar.set(done as u64))?;
     drop(bar);
     let mut text = String::new();
     for scores in &scores {
         let Loglikelihood { logprob, greedy, tokens } = weighbridge_engine::model::summary(scores);
-        writeln!(text, "{}", serde_json::to_string(&Line { logprob, greedy, tokens })?)?;
+        let per_token = args.per_token.then(|| scores.iter().map(Token::of).collect());
+        writeln!(text, "{}", serde_json::to_string(&Line { logprob, greedy, tokens, per_token })?)?;
     }
     if args.verbose {
         // The answer does not depend on whether anybody reads this.
