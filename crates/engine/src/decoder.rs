@@ -239,12 +239,7 @@ struct Part<'a> {
 }
 
 impl<'a> Part<'a> {
-    fn new(
-        decoder: &Decoder,
-        tokens: &[u32],
-        segments: &[Segment<'a>],
-        rows: Range<usize>,
-    ) -> Result<Self, FileError> {
+    fn new(decoder: &Decoder, tokens: &[u32], segments: &[Segment<'a>], rows: Range<usize>) -> Result<Self, FileError> {
         let clip = |s: &Segment<'a>| {
             let (from, to) = (s.row.max(rows.start), (s.row + s.len).min(rows.end));
             let clipped = Segment { row: from.saturating_sub(rows.start), position: s.position + from - s.row, ..*s };

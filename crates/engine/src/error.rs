@@ -59,7 +59,9 @@ pub enum EngineError {
     #[error("the model gives NaN or infinite logits; its weights are damaged or do not belong together")]
     NotFinite,
     /// This build does not have the device.
-    #[error("this build does not run on {device}; build it with the feature for that, `cargo build --features {feature}`, or run on cpu")]
+    #[error(
+        "this build does not run on {device}; build it with the feature for that, `cargo build --features {feature}`, or run on cpu"
+    )]
     NotBuilt {
         /// The device that was asked for.
         device: Device,

@@ -11,8 +11,8 @@ use rayon::prelude::*;
 use weighbridge_core::{Finish, Generation, Sampling};
 
 use crate::cache::{Cache, Path};
-use crate::forward::Forward;
 use crate::error::EngineError;
+use crate::forward::Forward;
 use crate::kernel::{Segment, math};
 use crate::sampler::Sampler;
 use crate::tokenizer::{TokenStream, Tokenizer};

@@ -51,9 +51,8 @@ impl Model {
         let pool = pool(options)?;
         let checkpoint = Arc::new(Checkpoint::open(path).map_err(load::LoadError::from)?);
         // The tokenizer is read by one thread while the others pack weights.
-        let (decoder, tokenizer) = pool.install(|| {
-            rayon::join(|| options.device.load(Arc::clone(&checkpoint)), || Tokenizer::of(&checkpoint))
-        });
+        let (decoder, tokenizer) = pool
+            .install(|| rayon::join(|| options.device.load(Arc::clone(&checkpoint)), || Tokenizer::of(&checkpoint)));
         let (mut decoder, tokenizer) = (decoder?, tokenizer?);
         decoder.set_precision(options.precision)?;
         tokenizer.check_fits(decoder.architecture().vocabulary)?;
@@ -241,7 +240,11 @@ impl LanguageModel for Model {
         Ok(scores.iter().map(|scores| summary(scores)).collect())
     }
 
-    fn loglikelihood_rolling(&self, texts: &[String], progress: &Progress<'_>) -> Result<Vec<Loglikelihood>, ModelError> {
+    fn loglikelihood_rolling(
+        &self,
+        texts: &[String],
+        progress: &Progress<'_>,
+    ) -> Result<Vec<Loglikelihood>, ModelError> {
         let longest = self.decoder.architecture().context;
         let prefix = self.prefix().map_err(failed)?;
         let mut windows = Vec::new();
@@ -262,11 +265,7 @@ impl LanguageModel for Model {
         Ok(counts.into_iter().map(text).collect())
     }
 
-    fn generate(
-        &self,
-        requests: &[GenerationRequest],
-        progress: &Progress<'_>,
-    ) -> Result<Vec<Generation>, ModelError> {
+    fn generate(&self, requests: &[GenerationRequest], progress: &Progress<'_>) -> Result<Vec<Generation>, ModelError> {
         let mut done = 0;
         let mut count = |_: usize, piece: &str| {
             if piece.is_empty() {

@@ -1,8 +1,8 @@
 //! Running a model on plain token ids: logits, and hidden states by layer.
 
 use crate::cache::Path;
-use crate::forward::Forward;
 use crate::error::EngineError;
+use crate::forward::Forward;
 use crate::kernel::Segment;
 
 fn check(decoder: &dyn Forward, ids: &[u32]) -> Result<(), EngineError> {

@@ -10,8 +10,8 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use crate::cache::{Cache, Path};
-use crate::forward::Forward;
 use crate::error::EngineError;
+use crate::forward::Forward;
 use crate::kernel::{Segment, math};
 
 /// Tokens of a batch; more would not make the products faster.
@@ -305,7 +305,8 @@ mod tests {
 
     #[test]
     fn a_shared_beginning_is_one_path() {
-        let requests = [request(&[1, 2, 3], &[4]), request(&[1, 2, 3], &[5, 6]), request(&[1, 2], &[7]), request(&[9], &[1])];
+        let requests =
+            [request(&[1, 2, 3], &[4]), request(&[1, 2, 3], &[5, 6]), request(&[1, 2], &[7]), request(&[9], &[1])];
         // Inputs 1 2 3, 1 2 3 5, 1 2 and 9: nodes 1 2 3 5 and 9.
         assert_eq!(work(&requests, 100), Work { tokens: 10, nodes: 5 });
         let tree = Tree::new(&requests, 100);
@@ -328,11 +329,7 @@ mod tests {
         let tokens: Vec<u32> = (0..10).collect();
         assert_eq!(
             rolling_windows(&tokens, 100, 4),
-            [
-                request(&[100], &[0, 1, 2, 3]),
-                request(&[3], &[4, 5, 6, 7]),
-                request(&[5, 6, 7], &[8, 9]),
-            ]
+            [request(&[100], &[0, 1, 2, 3]), request(&[3], &[4, 5, 6, 7]), request(&[5, 6, 7], &[8, 9]),]
         );
     }
 }

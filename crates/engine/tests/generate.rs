@@ -1,4 +1,5 @@
 //! Generation: stop strings, sampling, full contexts, and a cache that is too small for all texts at once.
+#![expect(clippy::expect_used, reason = "a test stops where what it needs is not there")]
 
 use std::path::Path;
 use std::sync::Arc;
@@ -39,7 +40,8 @@ fn run(decoder: &Decoder, prompts: &[TokenPrompt], limits: Limits) -> Vec<Genera
 
 /// Prompts that share beginnings, of many lengths.
 fn prompts(count: u32, vocabulary: u32) -> Vec<TokenPrompt> {
-    let ids = |i: u32| -> Vec<u32> { (0..5 + i * 7 % 60).map(|k| if k < 40 { k * 3 } else { k * i } % vocabulary).collect() };
+    let ids =
+        |i: u32| -> Vec<u32> { (0..5 + i * 7 % 60).map(|k| if k < 40 { k * 3 } else { k * i } % vocabulary).collect() };
     (0..count).map(|i| prompt(&ids(i), 1 + (i as usize * 5) % 30)).collect()
 }
 
@@ -51,8 +53,10 @@ fn a_small_cache_and_few_streams_change_nothing() {
     // Room for the longest text and its neighbour, and one stream at a time.
     let tight = run(&decoder, &prompts, Limits { streams: 3, cache_bytes: 0 });
     assert_eq!(tight, wide);
-    let alone: Vec<Generation> =
-        prompts.iter().flat_map(|p| run(&decoder, std::slice::from_ref(p), Limits { streams: 1, cache_bytes: 0 })).collect();
+    let alone: Vec<Generation> = prompts
+        .iter()
+        .flat_map(|p| run(&decoder, std::slice::from_ref(p), Limits { streams: 1, cache_bytes: 0 }))
+        .collect();
     assert_eq!(alone, wide);
 }
 
@@ -68,8 +72,15 @@ fn texts_end_for_a_reason() {
     let text = &full[1].text;
     let third = text.match_indices('<').nth(3).expect("nine tokens").0;
     let stop = text[third - 2..third + 2].to_owned();
-    let stopped = run(&decoder, &[TokenPrompt { stop: vec!["never".into(), stop.clone()], ..prompt(&[1, 2], 9) }], Limits::default());
-    assert_eq!((stopped[0].finish, &stopped[0].text), (Finish::Stop, &text[..text.find(&stop).expect("it is there")].to_owned()));
+    let stopped = run(
+        &decoder,
+        &[TokenPrompt { stop: vec!["never".into(), stop.clone()], ..prompt(&[1, 2], 9) }],
+        Limits::default(),
+    );
+    assert_eq!(
+        (stopped[0].finish, &stopped[0].text),
+        (Finish::Stop, &text[..text.find(&stop).expect("it is there")].to_owned())
+    );
 }
 
 /// What a listener hears is the text, piece by piece, and never a part of a stop string.

@@ -8,9 +8,7 @@
 use std::path::Path;
 
 use serde_json::Value;
-use weighbridge_core::{
-    GenerationRequest, LanguageModel, Loglikelihood, LoglikelihoodRequest, Prompt, Sampling,
-};
+use weighbridge_core::{GenerationRequest, LanguageModel, Loglikelihood, LoglikelihoodRequest, Prompt, Sampling};
 use weighbridge_engine::{Model, Options, Precision, score};
 
 struct Golden {
@@ -126,7 +124,8 @@ fn five_examples_run_through_the_model_once() {
     for line in questions.lines() {
         let question: Value = serde_json::from_str(line).expect("JSON");
         let passage = question["passage"].as_str().filter(|p| !p.is_empty()).map(|p| format!("{p}\n"));
-        let context = format!("{prefix}{}Question: {}\nAnswer:", passage.unwrap_or_default(), text(&question, "question"));
+        let context =
+            format!("{prefix}{}Question: {}\nAnswer:", passage.unwrap_or_default(), text(&question, "question"));
         for choice in question["choices"].as_array().expect("choices") {
             let continuation = format!(" {}", choice.as_str().expect("a text"));
             requests.push(LoglikelihoodRequest { context: context.clone(), continuation });
@@ -158,7 +157,12 @@ fn smollm2_generates_the_same_texts() {
     let (prefix, lines) = lines("gen.jsonl");
     let request = |line: &Value| GenerationRequest {
         prompt: Prompt::Text(format!("{prefix}{}", text(line, "context"))),
-        stop: line["until"].as_array().expect("a list").iter().map(|s| s.as_str().expect("a text").to_owned()).collect(),
+        stop: line["until"]
+            .as_array()
+            .expect("a list")
+            .iter()
+            .map(|s| s.as_str().expect("a text").to_owned())
+            .collect(),
         max_tokens: 16,
         sampling: Sampling::GREEDY,
     };

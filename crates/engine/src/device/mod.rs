@@ -82,7 +82,9 @@ mod tests {
 
     #[test]
     fn names_of_devices() {
-        for (name, device) in [("cpu", Device::Cpu), ("cuda:0", Device::Cuda(0)), ("cuda:3", Device::Cuda(3)), ("metal", Device::Metal)] {
+        for (name, device) in
+            [("cpu", Device::Cpu), ("cuda:0", Device::Cuda(0)), ("cuda:3", Device::Cuda(3)), ("metal", Device::Metal)]
+        {
             assert_eq!(name.parse(), Ok(device));
             assert_eq!(device.to_string(), name);
         }

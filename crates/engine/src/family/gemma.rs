@@ -48,14 +48,7 @@ pub(super) fn of_config(config: &Config<'_>, tensors: usize) -> Result<Architect
         ropes: vec![full, local],
         scale,
     };
-    let places = Places {
-        embedding: "model.embed_tokens".to_owned(),
-        positions: None,
-        final_norm: "model.norm".to_owned(),
-        head: "lm_head".to_owned(),
-        transposed: false,
-        rope_factors: None,
-    };
+    let places = settings::original_places();
     let layers = sliding.into_iter().enumerate().map(|(i, sliding)| (sliding, original_layer(i)));
     shape.architecture(layers, window, places)
 }
@@ -79,7 +72,8 @@ pub(super) fn of_metadata(metadata: &Metadata<'_>) -> Result<Architecture, Famil
     let head_dim = metadata.head_dim("attention.key_length")?.unwrap_or(256);
     let layers = metadata.layers()?;
     let window = metadata.size_or("attention.sliding_window", None)?;
-    let full = Rope::new(head_dim, metadata.number_or("rope.freq_base", 1e6)?, metadata.rope_scaling()?, RopeStyle::Halves);
+    let full =
+        Rope::new(head_dim, metadata.number_or("rope.freq_base", 1e6)?, metadata.rope_scaling()?, RopeStyle::Halves);
     let local_base = metadata.number_or("rope.freq_base_swa", 1e4)?;
     // The 27B model alone scales by its hidden size a head.
     let scaled_by = if layers == 62 { hidden / heads } else { head_dim };
@@ -97,14 +91,7 @@ pub(super) fn of_metadata(metadata: &Metadata<'_>) -> Result<Architecture, Famil
         ropes: vec![full, Rope::new(head_dim, local_base, RopeScaling::None, RopeStyle::Halves)],
         scale: (scaled_by as f64).powf(-0.5),
     };
-    let places = Places {
-        embedding: "token_embd".to_owned(),
-        positions: None,
-        final_norm: "output_norm".to_owned(),
-        head: "output".to_owned(),
-        transposed: false,
-        rope_factors: None,
-    };
+    let places = settings::gguf_places();
     let layer = |i| {
         let place = |name: &str| Place::whole(format!("blk.{i}.{name}"));
         LayerPlaces {

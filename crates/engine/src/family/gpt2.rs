@@ -36,14 +36,7 @@ pub(super) fn of_metadata(metadata: &Metadata<'_>) -> Result<Architecture, Famil
         context: metadata.size("context_length")?,
         epsilon: metadata.number_or("attention.layer_norm_epsilon", 1e-5)?,
     };
-    let places = Places {
-        embedding: "token_embd".to_owned(),
-        positions: Some("position_embd".to_owned()),
-        final_norm: "output_norm".to_owned(),
-        head: "output".to_owned(),
-        transposed: false,
-        rope_factors: None,
-    };
+    let places = Places { positions: Some("position_embd".to_owned()), ..settings::gguf_places() };
     shape.architecture((0..metadata.layers()?).map(gguf_fused_layer).collect(), places)
 }
 

@@ -9,7 +9,8 @@ use crate::architecture::{Activation, Architecture, LayerPlaces, LayerShape, Nor
 
 pub(super) fn of_config(config: &Config<'_>, tensors: usize) -> Result<Architecture, FamilyError> {
     config.only("activation_function", &json!("gelu_new"), "gelu_new loads")?;
-    let (hidden, heads, layers) = (config.size("hidden_size")?, config.size("num_heads")?, config.layers("num_layers", tensors)?);
+    let (hidden, heads, layers) =
+        (config.size("hidden_size")?, config.size("num_heads")?, config.layers("num_layers", tensors)?);
     let head_dim = settings::share_of_head(hidden, heads)?;
     let window = config.size_or("window_size", Some(256))?;
     let local = local_layers(config, layers)?;

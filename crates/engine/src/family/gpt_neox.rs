@@ -58,14 +58,7 @@ pub(super) fn of_metadata(metadata: &Metadata<'_>) -> Result<Architecture, Famil
         context: metadata.size("context_length")?,
         norm_epsilon: metadata.number_or("attention.layer_norm_epsilon", 1e-5)?,
         parallel: metadata.flag_or("use_parallel_residual", true)?,
-        places: Places {
-            embedding: "token_embd".to_owned(),
-            positions: None,
-            final_norm: "output_norm".to_owned(),
-            head: "output".to_owned(),
-            transposed: false,
-            rope_factors: None,
-        },
+        places: settings::gguf_places(),
         ..shape(hidden, heads, rope, (0..metadata.layers()?).map(gguf_fused_layer))
     })
 }

@@ -34,14 +34,7 @@ pub(super) fn of_config(name: &str, config: &Config<'_>, tensors: usize) -> Resu
         rope: Rope::new(head_dim, base, scaling, RopeStyle::Halves),
         window,
     };
-    let places = Places {
-        embedding: "model.embed_tokens".to_owned(),
-        positions: None,
-        final_norm: "model.norm".to_owned(),
-        head: "lm_head".to_owned(),
-        transposed: false,
-        rope_factors: None,
-    };
+    let places = settings::original_places();
     shape.architecture((0..layers).map(|i| original_layer(i, name == "qwen3")).collect(), places)
 }
 
@@ -73,17 +66,11 @@ pub(super) fn of_metadata(name: &str, metadata: &Metadata<'_>) -> Result<Archite
         rope: Rope::new(dims, base, metadata.rope_scaling()?, style),
         window: None,
     };
-    let places = Places {
-        embedding: "token_embd".to_owned(),
-        positions: None,
-        final_norm: "output_norm".to_owned(),
-        head: "output".to_owned(),
-        transposed: false,
-        rope_factors: Some("rope_freqs".to_owned()),
-    };
+    let places = Places { rope_factors: Some("rope_freqs".to_owned()), ..settings::gguf_places() };
     let layer = |i| {
         let place = |part: &str| Place::whole(format!("blk.{i}.{part}"));
-        let qk_norms = if name == "qwen3" { ["attn_q_norm", "attn_k_norm"].map(place) } else { [Place::None, Place::None] };
+        let qk_norms =
+            if name == "qwen3" { ["attn_q_norm", "attn_k_norm"].map(place) } else { [Place::None, Place::None] };
         LayerPlaces { qk_norms, ..gguf_layer(i) }
     };
     shape.architecture((0..metadata.layers()?).map(layer).collect(), places)
@@ -134,7 +121,11 @@ fn original_layer(i: usize, qk_norms: bool) -> LayerPlaces {
     LayerPlaces {
         attention_norm: place("input_layernorm"),
         qkv: ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"].map(place),
-        qk_norms: if qk_norms { ["self_attn.q_norm", "self_attn.k_norm"].map(place) } else { [Place::None, Place::None] },
+        qk_norms: if qk_norms {
+            ["self_attn.q_norm", "self_attn.k_norm"].map(place)
+        } else {
+            [Place::None, Place::None]
+        },
         output: place("self_attn.o_proj"),
         after_attention: Place::None,
         mlp_norm: place("post_attention_layernorm"),

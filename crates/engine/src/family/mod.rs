@@ -54,9 +54,8 @@ pub enum FamilyError {
 }
 
 /// The architectures that load, as `model_type` of config.json or `general.architecture` of GGUF names them.
-pub const NAMES: &[&str] = &[
-    "gpt_neo", "gpt2", "gpt_neox", "gptneox", "llama", "mistral", "qwen2", "qwen3", "gemma3_text", "gemma3",
-];
+pub const NAMES: &[&str] =
+    &["gpt_neo", "gpt2", "gpt_neox", "gptneox", "llama", "mistral", "qwen2", "qwen3", "gemma3_text", "gemma3"];
 
 /// The architecture of a checkpoint.
 ///

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::FamilyError;
-use crate::architecture::{LayerPlaces, Place, RopeScaling};
+use crate::architecture::{LayerPlaces, Place, Places, RopeScaling};
 use crate::files::gguf;
 
 /// The largest size that any setting may state; the tensors are checked against all of them later.
@@ -229,6 +229,30 @@ pub(crate) fn check_heads(heads: usize, kv_heads: usize) -> Result<(), FamilyErr
         value: format!("{kv_heads} for {heads} query heads"),
         advice: "each must serve the same number of query heads",
     })
+}
+
+/// The tensors outside the layers of a GGUF file.
+pub(crate) fn gguf_places() -> Places {
+    Places {
+        embedding: "token_embd".to_owned(),
+        positions: None,
+        final_norm: "output_norm".to_owned(),
+        head: "output".to_owned(),
+        transposed: false,
+        rope_factors: None,
+    }
+}
+
+/// The tensors outside the layers of the newer families as their authors store them.
+pub(crate) fn original_places() -> Places {
+    Places {
+        embedding: "model.embed_tokens".to_owned(),
+        positions: None,
+        final_norm: "model.norm".to_owned(),
+        head: "lm_head".to_owned(),
+        transposed: false,
+        rope_factors: None,
+    }
 }
 
 /// The tensors of layer `i` in a GGUF file with separate queries, keys and values.

@@ -5,14 +5,15 @@
 //! of the linear layers: a page of 16 keys is a strip, and so are 16 columns of the values. Sums go in the order of the
 //! text, so that where a text was cut or shared cannot change its result.
 #![expect(unsafe_code, reason = "tiles over raw pages of the cache; threads write disjoint heads")]
+#![expect(clippy::inline_always, reason = "a body must become part of each function that turns an instruction set on")]
 
 use std::cell::RefCell;
 
 use rayon::prelude::*;
 
 use super::isa::Isa;
-use super::math;
 use super::lanes::{Lanes, for_isa};
+use super::math;
 use super::packed::{LANES, Line};
 use super::tile::{F32Strip, From, Rows, Strips, tiles};
 use crate::cache::{LayerCache, PAGE, Run};
@@ -139,14 +140,7 @@ struct Stretch {
     position: usize,
 }
 
-fn one_task(
-    cache: &LayerCache,
-    shape: &Shape,
-    task: &Task<'_>,
-    queries: &[f32],
-    out: Out,
-    scratch: &mut Scratch,
-) {
+fn one_task(cache: &LayerCache, shape: &Shape, task: &Task<'_>, queries: &[f32], out: Out, scratch: &mut Scratch) {
     let isa = Isa::get();
     let (d, group) = (shape.head_dim, shape.heads / shape.kv_heads);
     let rows = task.tokens * group;
@@ -237,7 +231,7 @@ unsafe fn keys_on<L: Lanes>(q: &[f32], rows: usize, d: usize, pages: &[f32], sco
     let zero = From { start: zeros.as_ptr(), by_row: 0 };
     let mut p = 0;
     while p < count {
-        let strip = |i: usize| pages[(p + i) * d * PAGE..].as_ptr().cast::<Line>();
+        let strip = |i: usize| unaligned(&pages[(p + i) * d * PAGE..]);
         let to = scores[p * PAGE..].as_mut_ptr();
         // SAFETY: each row has room for the pages and `d` numbers of the query; the pages were bounded above.
         unsafe {
@@ -273,7 +267,7 @@ unsafe fn values_on<L: Lanes>(
     let padded = columns * LANES;
     let mut c = 0;
     while c < columns {
-        let strip = |i: usize| values[(c + i) * by_strip..][..len * LANES].as_ptr().cast::<Line>();
+        let strip = |i: usize| unaligned(&values[(c + i) * by_strip..][..len * LANES]);
         let to = sums[c * LANES..].as_mut_ptr();
         let onto = From { start: to, by_row: padded };
         // SAFETY: each row has `len` scores and `columns` strips of sums; the strips were bounded above.
@@ -291,4 +285,9 @@ unsafe fn values_on<L: Lanes>(
 
 const fn strips<const S: usize>(starts: [*const Line; S], columns: usize) -> Strips<S> {
     Strips { starts, records: columns, ahead: 0 }
+}
+
+/// Numbers as lines for a tile of plain numbers, which loads them wherever they start.
+const fn unaligned(numbers: &[f32]) -> *const Line {
+    numbers.as_ptr().cast()
 }

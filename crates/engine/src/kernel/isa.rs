@@ -42,7 +42,8 @@ impl Isa {
             let bf16 = is_x86_feature_detected!("avx512bf16");
             return if bf16 { Self::Avx512Bf16 } else { Self::Avx512 };
         }
-        let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") && is_x86_feature_detected!("f16c");
+        let avx2 =
+            is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") && is_x86_feature_detected!("f16c");
         if avx2 { Self::Avx2 } else { Self::Portable }
     }
 

@@ -2,8 +2,14 @@
 //!
 //! AVX2 and AVX-512 give the same bits, since both have fused multiply-adds; plain arrays round twice where these round
 //! once.
-#![expect(unsafe_code, reason = "vector instructions; kernels are compiled for an instruction set and called after it was detected")]
-#![expect(clippy::inline_always, reason = "an operation must become part of the function that turns its instruction set on")]
+#![expect(
+    unsafe_code,
+    reason = "vector instructions; kernels are compiled for an instruction set and called after it was detected"
+)]
+#![expect(
+    clippy::inline_always,
+    reason = "an operation must become part of the function that turns its instruction set on"
+)]
 
 use std::array::from_fn;
 
@@ -35,8 +41,8 @@ pub(super) trait Lanes: Copy + 'static {
     unsafe fn words(from: *const Line) -> Self::I;
     unsafe fn and(a: Self::I, mask: u32) -> Self::I;
     unsafe fn or(a: Self::I, b: Self::I) -> Self::I;
-    unsafe fn right(a: Self::I, bits: usize) -> Self::I;
-    unsafe fn left(a: Self::I, bits: usize) -> Self::I;
+    unsafe fn right(a: Self::I, bits: u32) -> Self::I;
+    unsafe fn left(a: Self::I, bits: u32) -> Self::I;
     /// Small whole numbers as f32.
     unsafe fn number(a: Self::I) -> Self::F;
     /// The same bits as f32.
@@ -49,7 +55,10 @@ pub(super) trait Lanes: Copy + 'static {
 #[derive(Clone, Copy)]
 pub(super) struct Portable;
 
-#[expect(clippy::undocumented_unsafe_blocks, reason = "each reads or writes the sixteen elements that the trait asks for")]
+#[expect(
+    clippy::undocumented_unsafe_blocks,
+    reason = "each reads or writes the sixteen elements that the trait asks for"
+)]
 impl Lanes for Portable {
     type F = [f32; LANES];
     type I = [u32; LANES];
@@ -100,11 +109,11 @@ impl Lanes for Portable {
         from_fn(|l| a[l] | b[l])
     }
     #[inline(always)]
-    unsafe fn right(a: Self::I, bits: usize) -> Self::I {
+    unsafe fn right(a: Self::I, bits: u32) -> Self::I {
         a.map(|a| a >> bits)
     }
     #[inline(always)]
-    unsafe fn left(a: Self::I, bits: usize) -> Self::I {
+    unsafe fn left(a: Self::I, bits: u32) -> Self::I {
         a.map(|a| a << bits)
     }
     #[inline(always)]
@@ -122,8 +131,9 @@ impl Lanes for Portable {
 /// A half that is a finite number, in operations that a vector has too: its exponent is 112 less than that of an f32.
 #[inline(always)]
 fn finite_half(bits: u16) -> f32 {
-    const TO_THE_112: f32 = 5.192_296_858_534_828e33;
-    let size = f32::from_bits(u32::from(bits & 0x7fff) << 13) * TO_THE_112;
+    // 2^112.
+    let to_the_112 = f32::from_bits((127 + 112) << 23);
+    let size = f32::from_bits(u32::from(bits & 0x7fff) << 13) * to_the_112;
     f32::from_bits(size.to_bits() | u32::from(bits & 0x8000) << 16)
 }
 
@@ -131,9 +141,20 @@ fn finite_half(bits: u16) -> f32 {
 pub(super) use x86::{Avx2, Avx512};
 
 #[cfg(target_arch = "x86_64")]
-#[expect(clippy::undocumented_unsafe_blocks, reason = "the caller has the instruction set, and pointers have sixteen elements")]
+#[expect(
+    clippy::undocumented_unsafe_blocks,
+    reason = "the caller has the instruction set, and pointers have sixteen elements"
+)]
 mod x86 {
-    use std::arch::x86_64::*;
+    use std::arch::x86_64::{
+        __m256, __m256i, __m512, __m512i, _MM_HINT_T0, _mm_cvtsi32_si128, _mm_loadl_epi64, _mm_loadu_si128,
+        _mm_prefetch, _mm256_and_si256, _mm256_castsi256_ps, _mm256_cvtepi8_epi32, _mm256_cvtepi32_ps, _mm256_cvtph_ps,
+        _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_loadu_si256, _mm256_mul_ps, _mm256_or_si256, _mm256_set1_epi32,
+        _mm256_set1_ps, _mm256_sll_epi32, _mm256_srl_epi32, _mm256_storeu_ps, _mm512_and_si512, _mm512_castsi512_ps,
+        _mm512_cvtepi8_epi32, _mm512_cvtepi32_ps, _mm512_cvtph_ps, _mm512_fmadd_ps, _mm512_loadu_ps,
+        _mm512_loadu_si512, _mm512_mul_ps, _mm512_or_si512, _mm512_set1_epi32, _mm512_set1_ps, _mm512_sll_epi32,
+        _mm512_srl_epi32, _mm512_storeu_ps,
+    };
 
     use super::{LANES, Lanes, Line};
 
@@ -189,12 +210,12 @@ mod x86 {
             unsafe { _mm512_or_si512(a, b) }
         }
         #[inline(always)]
-        unsafe fn right(a: __m512i, bits: usize) -> __m512i {
-            unsafe { _mm512_srl_epi32(a, _mm_cvtsi32_si128(bits as i32)) }
+        unsafe fn right(a: __m512i, bits: u32) -> __m512i {
+            unsafe { _mm512_srl_epi32(a, _mm_cvtsi32_si128(bits.cast_signed())) }
         }
         #[inline(always)]
-        unsafe fn left(a: __m512i, bits: usize) -> __m512i {
-            unsafe { _mm512_sll_epi32(a, _mm_cvtsi32_si128(bits as i32)) }
+        unsafe fn left(a: __m512i, bits: u32) -> __m512i {
+            unsafe { _mm512_sll_epi32(a, _mm_cvtsi32_si128(bits.cast_signed())) }
         }
         #[inline(always)]
         unsafe fn number(a: __m512i) -> __m512 {
@@ -272,16 +293,16 @@ mod x86 {
             unsafe { [_mm256_or_si256(a[0], b[0]), _mm256_or_si256(a[1], b[1])] }
         }
         #[inline(always)]
-        unsafe fn right(a: Self::I, bits: usize) -> Self::I {
+        unsafe fn right(a: Self::I, bits: u32) -> Self::I {
             unsafe {
-                let bits = _mm_cvtsi32_si128(bits as i32);
+                let bits = _mm_cvtsi32_si128(bits.cast_signed());
                 [_mm256_srl_epi32(a[0], bits), _mm256_srl_epi32(a[1], bits)]
             }
         }
         #[inline(always)]
-        unsafe fn left(a: Self::I, bits: usize) -> Self::I {
+        unsafe fn left(a: Self::I, bits: u32) -> Self::I {
             unsafe {
-                let bits = _mm_cvtsi32_si128(bits as i32);
+                let bits = _mm_cvtsi32_si128(bits.cast_signed());
                 [_mm256_sll_epi32(a[0], bits), _mm256_sll_epi32(a[1], bits)]
             }
         }

@@ -264,7 +264,11 @@ fn many_pairs(pairs: &[u32], m: usize, target: Target<'_>, strips: Range<usize>)
 /// A strip in pairs of bf16, and where they are.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512bw")]
-unsafe fn pairs_avx512<W: Strip<super::lanes::Avx512>>(strip: *const Line, records: usize, out: *mut Line) -> *const Line {
+unsafe fn pairs_avx512<W: Strip<super::lanes::Avx512>>(
+    strip: *const Line,
+    records: usize,
+    out: *mut Line,
+) -> *const Line {
     // SAFETY: as the caller says.
     unsafe { unpack_pairs::<W>(strip, records, out) };
     out
@@ -311,7 +315,9 @@ unsafe fn unpack_form_on<L: Lanes>(form: Form, lines: &[Line], out: *mut f32) {
         match form {
             Form::F32 => unpack::<L, F32Strip>(lines.as_ptr(), lines.len(), out),
             Form::Bf16 => unpack::<L, Bf16Strip>(lines.as_ptr(), lines.len(), out),
-            Form::Quant(quant) => with_quant!(quant, W, unpack::<L, W>(lines.as_ptr(), lines.len() / quant.record(), out)),
+            Form::Quant(quant) => {
+                with_quant!(quant, W, unpack::<L, W>(lines.as_ptr(), lines.len() / quant.record(), out));
+            }
         }
     }
 }
@@ -339,14 +345,7 @@ for_isa! {
 }
 
 #[inline(always)]
-unsafe fn block_on<L: Lanes>(
-    block: *const f32,
-    m: usize,
-    strips: Strips<2>,
-    from: From,
-    out: *mut f32,
-    by_out: usize,
-) {
+unsafe fn block_on<L: Lanes>(block: *const f32, m: usize, strips: Strips<2>, from: From, out: *mut f32, by_out: usize) {
     // Constant strides make the loads of a row one base and constant offsets.
     let rows = Rows { start: block, by_row: 1, by_column: BLOCK };
     // SAFETY: as the caller says.
@@ -375,7 +374,7 @@ unsafe fn few_on<L: Lanes>(x: &[f32], m: usize, target: Target<'_>, strips: Rang
     unsafe {
         match target.weights.form {
             Form::F32 => few::<L, F32Strip>(x, m, cols, target, strips),
-            Form::Bf16 if cols % 2 == 0 => few::<L, Bf16Strip>(x, m, cols, target, strips),
+            Form::Bf16 if cols.is_multiple_of(2) => few::<L, Bf16Strip>(x, m, cols, target, strips),
             Form::Bf16 => {
                 let even: Vec<f32> =
                     x[..m * cols].chunks_exact(cols).flat_map(|row| row.iter().copied().chain([0.0])).collect();
@@ -431,8 +430,8 @@ unsafe fn few<L: Lanes, W: Strip<L>>(x: &[f32], m: usize, by_row: usize, target:
 mod tests {
     use super::*;
     use crate::files::{Dtype, dequantise};
-    use proptest::test_runner::{RngAlgorithm, TestRng};
     use proptest::prelude::Rng;
+    use proptest::test_runner::{RngAlgorithm, TestRng};
 
     fn sets() -> Vec<Isa> {
         [Isa::Portable, Isa::Avx2, Isa::Avx512].into_iter().filter(|&isa| isa <= Isa::get()).collect()
@@ -478,9 +477,20 @@ mod tests {
     fn products_are_those_of_plain_sums() {
         let mut random = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
         let all = [
-            (Dtype::F32, 37), (Dtype::F16, 40), (Dtype::Bf16, 37), (Dtype::Bf16, 64), (Dtype::Q4_0, 96),
-            (Dtype::Q4_1, 64), (Dtype::Q5_0, 64), (Dtype::Q5_1, 96), (Dtype::Q8_0, 64), (Dtype::Q2K, 256),
-            (Dtype::Q3K, 512), (Dtype::Q4K, 256), (Dtype::Q5K, 512), (Dtype::Q6K, 256),
+            (Dtype::F32, 37),
+            (Dtype::F16, 40),
+            (Dtype::Bf16, 37),
+            (Dtype::Bf16, 64),
+            (Dtype::Q4_0, 96),
+            (Dtype::Q4_1, 64),
+            (Dtype::Q5_0, 64),
+            (Dtype::Q5_1, 96),
+            (Dtype::Q8_0, 64),
+            (Dtype::Q2K, 256),
+            (Dtype::Q3K, 512),
+            (Dtype::Q4K, 256),
+            (Dtype::Q5K, 512),
+            (Dtype::Q6K, 256),
         ];
         for (dtype, cols) in all {
             for rows in [1, 16, 33, 83] {
@@ -500,10 +510,15 @@ mod tests {
                     into(&mut whole, most);
                     for m in 0..most {
                         for r in 0..rows {
-                            let products = (0..cols).map(|c| f64::from(x[m * cols + c]) * f64::from(plain[order[r] * cols + c]));
-                            let (sum, size) = products.fold((f64::from(bias[r]), 1.0), |(s, t), p| (s + p, t + p.abs()));
+                            let products =
+                                (0..cols).map(|c| f64::from(x[m * cols + c]) * f64::from(plain[order[r] * cols + c]));
+                            let (sum, size) =
+                                products.fold((f64::from(bias[r]), 1.0), |(s, t), p| (s + p, t + p.abs()));
                             let found = f64::from(whole[m * rows + r]);
-                            assert!((found - sum).abs() < 2e-6 * size, "{isa:?} {dtype} {rows}x{cols}: {found} for {sum}");
+                            assert!(
+                                (found - sum).abs() < 2e-6 * size,
+                                "{isa:?} {dtype} {rows}x{cols}: {found} for {sum}"
+                            );
                         }
                     }
                     for m in [1, 2, 3, 5, 12, 13, 17] {

@@ -433,10 +433,7 @@ fn k_scales(packed: &[u8], to: &mut Unpacked) {
         let (scale, min) = if j < 4 {
             (packed[j] & 63, packed[j + 4] & 63)
         } else {
-            (
-                (packed[j + 4] & 15) | (packed[j - 4] >> 6 << 4),
-                (packed[j + 4] >> 4) | (packed[j] >> 6 << 4),
-            )
+            ((packed[j + 4] & 15) | (packed[j - 4] >> 6 << 4), (packed[j + 4] >> 4) | (packed[j] >> 6 << 4))
         };
         to.multiples[j] = scale.cast_signed();
         to.min_multiples[j] = min;

@@ -4,8 +4,9 @@
 #![expect(clippy::needless_range_loop, reason = "constant bounds, which the compiler unrolls into registers")]
 
 use std::arch::x86_64::{
-    __m512, __m512i, _mm512_add_epi32, _mm512_and_si512, _mm512_castps_si512, _mm512_dpbf16_ps, _mm512_load_si512,
-    _mm512_loadu_ps, _mm512_or_si512, _mm512_set1_epi32, _mm512_srli_epi32, _mm512_store_si512, _mm512_storeu_ps,
+    __m512, __m512bh, __m512i, _mm512_add_epi32, _mm512_and_si512, _mm512_castps_si512, _mm512_dpbf16_ps,
+    _mm512_load_si512, _mm512_loadu_ps, _mm512_or_si512, _mm512_set1_epi32, _mm512_srli_epi32, _mm512_store_si512,
+    _mm512_storeu_ps,
 };
 
 use super::lanes::Avx512;
@@ -67,7 +68,7 @@ unsafe fn tile_pairs<const M: usize>(
             for r in 0..M {
                 let x = _mm512_set1_epi32((*pairs.add(k * 12 + r)).cast_signed());
                 for s in 0..2 {
-                    sums[r][s] = _mm512_dpbf16_ps(sums[r][s], std::mem::transmute(x), std::mem::transmute(weights[s]));
+                    sums[r][s] = _mm512_dpbf16_ps(sums[r][s], as_bf16(x), as_bf16(weights[s]));
                 }
             }
         }
@@ -77,6 +78,13 @@ unsafe fn tile_pairs<const M: usize>(
             }
         }
     }
+}
+
+/// The same bits as bf16.
+#[inline(always)]
+const unsafe fn as_bf16(words: __m512i) -> __m512bh {
+    // SAFETY: both are 512 bits of plain data.
+    unsafe { std::mem::transmute::<__m512i, __m512bh>(words) }
 }
 
 /// Up to twelve rows of bf16 pairs with two strips; `from` is the same for every row.

@@ -176,8 +176,8 @@ impl<L: Lanes, const BITS: usize, const SCALES: usize> Strip<L> for QuantStrip<B
             let eight = step % 4;
             let (low, high) = match BITS {
                 4 => (line(eight), line(eight)),
-                5 => (line(eight), L::left(L::right(line(4), 8 * eight), 4)),
-                6 => (line(eight), L::left(L::right(line(4 + eight / 2), 16 * (eight % 2)), 4)),
+                5 => (line(eight), L::left(L::right(line(4), 8 * eight as u32), 4)),
+                6 => (line(eight), L::left(L::right(line(4 + eight / 2), 16 * (eight % 2) as u32), 4)),
                 _ => (line(2 * eight), line(2 * eight + 1)),
             };
             QuantState { low, high, scale, min }
