@@ -8,13 +8,18 @@ use serde::{Deserialize, Serialize};
 /// One turn of a conversation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Message {
-    /// `system`, `user` or `assistant`.
+    /// `system`, `user`, `assistant`, or another role that the model knows.
     pub role: String,
     /// What was said.
     pub content: String,
 }
 
 impl Message {
+    /// A turn of that role.
+    pub fn new(role: impl Into<String>, content: impl Into<String>) -> Self {
+        Self { role: role.into(), content: content.into() }
+    }
+
     /// A turn of the user.
     pub fn user(content: impl Into<String>) -> Self {
         Self { role: "user".into(), content: content.into() }
@@ -162,15 +167,15 @@ pub trait LanguageModel: Send + Sync {
     ///
     /// # Errors
     /// As for [`LanguageModel::loglikelihood`].
-    fn loglikelihood_rolling(&self, texts: &[String], progress: &Progress<'_>) -> Result<Vec<Loglikelihood>, ModelError>;
+    fn loglikelihood_rolling(
+        &self,
+        texts: &[String],
+        progress: &Progress<'_>,
+    ) -> Result<Vec<Loglikelihood>, ModelError>;
 
     /// Generates texts.
     ///
     /// # Errors
     /// A request cannot be answered.
-    fn generate(
-        &self,
-        requests: &[GenerationRequest],
-        progress: &Progress<'_>,
-    ) -> Result<Vec<Generation>, ModelError>;
+    fn generate(&self, requests: &[GenerationRequest], progress: &Progress<'_>) -> Result<Vec<Generation>, ModelError>;
 }

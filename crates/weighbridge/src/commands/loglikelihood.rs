@@ -23,12 +23,12 @@ struct Line {
     greedy: bool,
     tokens: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
-    per_token: Option<Vec<Token>>,
+    per_token: Option<Vec<PerToken>>,
 }
 
 /// What the model says about one token.
 #[derive(Serialize)]
-struct Token {
+struct PerToken {
     token: u32,
     logprob: f32,
     likeliest: u32,
@@ -38,7 +38,7 @@ struct Token {
     var_logprob: Option<f32>,
 }
 
-impl Token {
+impl PerToken {
     fn of(score: &TokenScore) -> Self {
         let (mean_logprob, var_logprob) = score.moments.unzip();
         let TokenScore { token, logprob, likeliest, .. } = *score;
@@ -56,12 +56,14 @@ pub fn run(args: &LoglikelihoodArgs, screen: Screen) -> anyhow::Result<Answer> {
     let tokens = model.install(|| model.tokens_of(&requests))?;
     let work = score::work(&tokens, model.decoder().architecture().context);
     let bar = Bar::new("tokens", work.nodes as u64, screen);
-    let scores = model.score(&tokens, if args.per_token { Detail::Moments } else { Detail::LogProbs }, &|done| bar.set(done as u64))?;
+    let scores = model.score(&tokens, if args.per_token { Detail::Moments } else { Detail::LogProbs }, &|done| {
+        bar.set(done as u64);
+    })?;
     drop(bar);
     let mut text = String::new();
     for scores in &scores {
         let Loglikelihood { logprob, greedy, tokens } = weighbridge_engine::model::summary(scores);
-        let per_token = args.per_token.then(|| scores.iter().map(Token::of).collect());
+        let per_token = args.per_token.then(|| scores.iter().map(PerToken::of).collect());
         writeln!(text, "{}", serde_json::to_string(&Line { logprob, greedy, tokens, per_token })?)?;
     }
     if args.verbose {
@@ -80,11 +82,8 @@ pub fn run(args: &LoglikelihoodArgs, screen: Screen) -> anyhow::Result<Answer> {
 fn read(path: &Path) -> anyhow::Result<Vec<LoglikelihoodRequest>> {
     let stdin = path == Path::new("-");
     let name = if stdin { "standard input".to_owned() } else { path.display().to_string() };
-    let reader: Box<dyn BufRead> = if stdin {
-        Box::new(BufReader::new(io::stdin()))
-    } else {
-        Box::new(BufReader::new(fs_err::File::open(path)?))
-    };
+    let reader: Box<dyn BufRead> =
+        if stdin { Box::new(BufReader::new(io::stdin())) } else { Box::new(BufReader::new(fs_err::File::open(path)?)) };
     let mut requests = Vec::new();
     for (i, line) in reader.lines().enumerate() {
         let line = line.with_context(|| format!("{name}, line {}: not readable as text", i + 1))?;

@@ -170,8 +170,7 @@ fn control_characters_do_not_reach_the_terminal() {
 
     // A terminal of its own, where there is the program that makes one.
     let program = home.command(&line);
-    let words: Vec<String> =
-        std::iter::once(program.get_program()).chain(program.get_args()).map(|word| escape(word)).collect();
+    let words: Vec<String> = std::iter::once(program.get_program()).chain(program.get_args()).map(escape).collect();
     let mut terminal = Command::new("script");
     terminal.args(["-qec", &words.join(" "), "/dev/null"]).env("HOME", home.path("")).env("TERM", "dumb");
     match terminal.output() {

@@ -12,8 +12,9 @@ fn golden(count: usize) -> (String, Vec<Value>) {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../engine/tests/goldens/lm_eval/mc_0shot.jsonl");
     let text = std::fs::read_to_string(file).expect("the golden");
     let lines: Vec<Value> = text.lines().take(count).map(|line| serde_json::from_str(line).expect("JSON")).collect();
-    let request = |line: &Value| json!({"context": line["context"], "continuation": line["continuation"]});
-    (lines.iter().map(|line| format!("{}\n", request(line))).collect(), lines)
+    let request = |line: &Value| json!({"context": line["context"], "continuation": line["continuation"]}).to_string();
+    let requests: Vec<String> = lines.iter().map(request).collect();
+    (requests.join("\n"), lines)
 }
 
 fn smollm2() -> Option<String> {
@@ -62,6 +63,50 @@ fn answers_are_those_of_lm_eval_line_by_line() {
     let run = home.run(&["loglikelihood", &model, &file, "--verbose"]);
     assert!(run.out == text && run.err.starts_with("40 requests, "), "{}", run.err);
     assert!(run.err.ends_with("ran through the model\n"), "{}", run.err);
+}
+
+/// What each token got, and what the model thought of the whole vocabulary there.
+#[test]
+fn every_token_is_told_where_it_is_asked_for() {
+    let Some(model) = smollm2() else { return };
+    let home = Home::fresh();
+    let file =
+        home.file("requests.jsonl", r#"{"context": "The capital of France is", "continuation": " Paris, of course"}"#);
+    let plain: Value = serde_json::from_str(&home.answer(&["loglikelihood", &model, &file])).expect("JSON");
+    let text = home.answer(&["loglikelihood", &model, &file, "--per-token"]);
+    let answer: Value = serde_json::from_str(&text).expect("JSON");
+    for field in ["logprob", "greedy", "tokens"] {
+        assert_eq!(answer[field], plain[field], "{field}");
+    }
+    let tokens = answer["per_token"].as_array().expect("a list");
+    assert_eq!(plain["tokens"], tokens.len());
+    let number = |token: &Value, field: &str| token[field].as_f64().expect("a number");
+    let sum: f64 = tokens.iter().map(|token| number(token, "logprob")).sum();
+    assert!((sum - number(&answer, "logprob")).abs() < 1e-4, "{answer}");
+    let greedy = tokens.iter().all(|token| token["token"] == token["likeliest"]);
+    assert_eq!(answer["greedy"], greedy);
+    for token in tokens {
+        assert!(number(token, "mean_logprob") < 0.0 && number(token, "var_logprob") > 0.0, "{token}");
+    }
+}
+
+#[test]
+fn a_device_that_is_not_there_and_a_precision_that_is_none_are_refused() {
+    let home = Home::fresh();
+    home.refusals(&[
+        ("loglikelihood m.gguf r.jsonl --device moon", 2, &["'moon' is no device", "cpu, cuda, cuda:N or metal"]),
+        ("loglikelihood m.gguf r.jsonl --precision f8", 2, &["'f8'"]),
+    ]);
+    let Some(model) = smollm2() else { return };
+    let (requests, expected) = golden(40);
+    let file = home.file("requests.jsonl", &requests);
+    // Rounded products move the numbers a little, and no line to another place.
+    let text = home.answer(&["loglikelihood", &model, &file, "--precision", "bf16"]);
+    for (line, expected) in text.lines().zip(&expected) {
+        let answer: Value = serde_json::from_str(line).expect("JSON");
+        let off = answer["logprob"].as_f64().expect("a number") - expected["logprob"].as_f64().expect("a number");
+        assert!(off.abs() < 0.5, "{line} for {expected}");
+    }
 }
 
 #[test]
