@@ -3,6 +3,7 @@
 //! A batch is any number of stretches of tokens, each of its own text in the cache; the linear layers see all of them as
 //! one matrix. Rows of a batch do not influence each other except through the texts.
 
+use std::cell::RefCell;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -153,10 +154,16 @@ impl Decoder {
             });
             show(&mut tap, i + 1, &parts);
         }
-        if parts.len() == 1 {
-            return Ok(parts.remove(0).x);
+        let mut rows = Vec::new();
+        for part in parts {
+            WORKS.with_borrow_mut(|works| works.push(part.work));
+            if rows.is_empty() {
+                rows = part.x;
+            } else {
+                rows.extend_from_slice(&part.x);
+            }
         }
-        Ok(parts.iter().flat_map(|part| &part.x).copied().collect())
+        Ok(rows)
     }
 
     fn attention_shape(&self, layer: &Layer, slots: usize) -> Shape {
@@ -306,6 +313,7 @@ fn show(tap: &mut Option<&mut HiddenTap<'_>>, layer: usize, parts: &[Part<'_>]) 
 }
 
 /// Buffers that every layer uses anew.
+#[derive(Default)]
 struct Work {
     normed: Vec<f32>,
     q: Vec<f32>,
@@ -318,20 +326,30 @@ struct Work {
 }
 
 impl Work {
+    /// Buffers for `m` rows, with what is in them left as it is.
     fn new(a: &Architecture, m: usize) -> Self {
         let gated = a.layers.iter().any(|layer| layer.places.gate != crate::architecture::Place::None);
-        let rows = |width: usize| vec![0.0; m * width];
-        Self {
-            normed: rows(a.hidden),
-            q: rows(a.heads * a.head_dim),
-            k: rows(a.kv_heads * a.head_dim),
-            v: rows(a.kv_heads * a.head_dim),
-            attended: rows(a.heads * a.head_dim),
-            part: rows(a.hidden),
-            gate: rows(if gated { a.intermediate } else { 0 }),
-            up: rows(a.intermediate),
+        let mut work = WORKS.with_borrow_mut(Vec::pop).unwrap_or_default();
+        let (q_width, kv_width) = (a.heads * a.head_dim, a.kv_heads * a.head_dim);
+        for (buffer, width) in [
+            (&mut work.normed, a.hidden),
+            (&mut work.q, q_width),
+            (&mut work.k, kv_width),
+            (&mut work.v, kv_width),
+            (&mut work.attended, q_width),
+            (&mut work.part, a.hidden),
+            (&mut work.gate, if gated { a.intermediate } else { 0 }),
+            (&mut work.up, a.intermediate),
+        ] {
+            buffer.resize(m * width, 0.0);
         }
+        work
     }
+}
+
+thread_local! {
+    /// Buffers of batches that are through: making them anew for each costs as much as a norm.
+    static WORKS: RefCell<Vec<Work>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Runs `f` on chunks of rows of both matrices, on every core where there are many.

@@ -5,7 +5,7 @@
 #![expect(unsafe_code, reason = "threads write disjoint columns of one matrix")]
 #![expect(clippy::inline_always, reason = "a body must become part of each function that turns an instruction set on")]
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::ops::Range;
 
 use half::bf16;
@@ -84,6 +84,8 @@ unsafe impl Sync for Target<'_> {}
 
 thread_local! {
     static SCRATCH: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+    /// Kept between products, since making it anew costs as much as filling it.
+    static BLOCKS: Cell<Vec<f32>> = const { Cell::new(Vec::new()) };
     static PAIRS: RefCell<Vec<Line>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -112,7 +114,10 @@ fn linear_with(isa: Isa, x: &[f32], m: usize, products: &mut [Product<'_>]) {
     let rounded = |p: &Product<'_>| p.weights.precision == Precision::Bf16 && cols % 2 == 0;
     let pairs = isa == Isa::Avx512Bf16 && m >= MANY && products.iter().all(rounded);
     let rows = if pairs {
-        RowsOf::Pairs(in_pairs(&in_blocks(x, m, cols)))
+        let blocks = in_blocks(x, m, cols);
+        let pairs = in_pairs(&blocks[..m.div_ceil(BLOCK) * BLOCK * cols]);
+        BLOCKS.set(blocks);
+        RowsOf::Pairs(pairs)
     } else if m >= MANY {
         RowsOf::Blocks(in_blocks(x, m, cols))
     } else {
@@ -131,6 +136,9 @@ fn linear_with(isa: Isa, x: &[f32], m: usize, products: &mut [Product<'_>]) {
     } else {
         let chunk = tasks.len().div_ceil(threads * 8).max(1);
         tasks.par_iter().with_min_len(chunk).for_each(task);
+    }
+    if let RowsOf::Blocks(blocks) = rows {
+        BLOCKS.set(blocks);
     }
 }
 
@@ -157,9 +165,11 @@ fn in_pairs(blocks: &[f32]) -> Vec<u32> {
     pairs
 }
 
-/// The rows in blocks of twelve, column after column; the last block is filled up with zeros.
+/// The rows in blocks of twelve, column after column. What the last block has beyond the rows is not looked at.
 fn in_blocks(x: &[f32], m: usize, cols: usize) -> Vec<f32> {
-    let mut blocks = vec![0.0; m.div_ceil(BLOCK) * BLOCK * cols];
+    let mut blocks = BLOCKS.take();
+    let len = m.div_ceil(BLOCK) * BLOCK * cols;
+    blocks.resize(len.max(blocks.len()), 0.0);
     let fill = |(b, block): (usize, &mut [f32])| {
         let from = &x[b * BLOCK * cols..m.min((b + 1) * BLOCK) * cols];
         if from.len() == BLOCK * cols {
@@ -179,9 +189,9 @@ fn in_blocks(x: &[f32], m: usize, cols: usize) -> Vec<f32> {
         }
     };
     if super::threads() == 1 || m < 4 * BLOCK {
-        blocks.chunks_mut(BLOCK * cols).enumerate().for_each(fill);
+        blocks[..len].chunks_mut(BLOCK * cols).enumerate().for_each(fill);
     } else {
-        blocks.par_chunks_mut(BLOCK * cols).enumerate().for_each(fill);
+        blocks[..len].par_chunks_mut(BLOCK * cols).enumerate().for_each(fill);
     }
     blocks
 }
@@ -201,7 +211,7 @@ fn many_rows(isa: Isa, blocks: &[f32], m: usize, target: Target<'_>, strips: Ran
         let starts = [scratch.as_ptr().cast(), scratch[second..].as_ptr().cast()];
         let pair = Strips { starts, records: cols, ahead: 0 };
         let zero = From { start: start.as_ptr(), by_row: 0 };
-        for (b, block) in blocks.chunks_exact(BLOCK * cols).enumerate() {
+        for (b, block) in blocks.chunks_exact(BLOCK * cols).take(m.div_ceil(BLOCK)).enumerate() {
             let rows = BLOCK.min(m - b * BLOCK);
             // SAFETY: the block has `rows` rows of `cols` columns, the scratch as many columns a strip, and the columns
             // of these strips belong to this task alone.
