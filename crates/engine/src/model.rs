@@ -10,7 +10,7 @@ use weighbridge_core::{
     Generation, GenerationRequest, LanguageModel, Loglikelihood, LoglikelihoodRequest, ModelError, Progress, Prompt,
 };
 
-use crate::chat::{self, ChatTemplate, GenerationPrompt};
+use crate::chat::{ChatTemplate, GenerationPrompt};
 use crate::device::Device;
 use crate::error::EngineError;
 use crate::files::Checkpoint;
@@ -154,9 +154,7 @@ impl Model {
             Prompt::Text(text) => Ok(text.clone()),
             Prompt::Messages(messages) => {
                 let template = self.template.as_ref().ok_or(EngineError::NoTemplate)?;
-                let messages: Vec<chat::Message> =
-                    messages.iter().map(|m| chat::Message::new(&m.role, &m.content)).collect();
-                Ok(template.render(&messages, GenerationPrompt::Open)?)
+                Ok(template.render(messages, GenerationPrompt::Open)?)
             }
         }
     }

@@ -18,6 +18,8 @@ use minijinja::{AutoEscape, Environment, ErrorKind, UndefinedBehavior, syntax::S
 
 pub use date::Date;
 
+pub use weighbridge_core::Message;
+
 use crate::files::Checkpoint;
 use crate::tokenizer::{Tokenizer, TokenizerError, config_file};
 
@@ -87,22 +89,6 @@ pub enum ChatError {
     /// A file beside the weights cannot be read.
     #[error(transparent)]
     File(#[from] TokenizerError),
-}
-
-/// One turn of a conversation.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Message {
-    /// Who speaks: "system", "user", "assistant", or another role that the template knows.
-    pub role: String,
-    /// What is said.
-    pub content: String,
-}
-
-impl Message {
-    /// A message of that role.
-    pub fn new(role: impl Into<String>, content: impl Into<String>) -> Self {
-        Self { role: role.into(), content: content.into() }
-    }
 }
 
 /// Whether the text ends where the model's answer begins.
