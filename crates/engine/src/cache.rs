@@ -85,6 +85,9 @@ pub struct LayerCache {
 pub struct Cache {
     /// One a layer.
     pub layers: Vec<LayerCache>,
+    /// The same for a model on a device, which then has no layers above.
+    #[cfg(feature = "tensors")]
+    pub(crate) tensors: Vec<crate::device::Held>,
     /// Key-value heads.
     pub kv_heads: usize,
     /// Numbers in a head.
@@ -106,6 +109,8 @@ impl Cache {
         };
         Self {
             layers: (0..layers).map(|_| layer()).collect(),
+            #[cfg(feature = "tensors")]
+            tensors: Vec::new(),
             kv_heads,
             head_dim,
             owners: vec![0; pages],

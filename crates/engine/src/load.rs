@@ -58,36 +58,30 @@ pub enum LoadError {
 /// # Errors
 /// The family does not load, a tensor is missing, has another shape, or holds no usable numbers.
 pub fn decoder(checkpoint: Arc<Checkpoint>) -> Result<Decoder, LoadError> {
-    let mut architecture = family::architecture(&checkpoint)?;
-    let embedding = with_suffix(&checkpoint, &architecture.places.embedding, "weight")
-        .ok_or_else(|| missing(&architecture, &architecture.places.embedding))?;
-    let rows = embedding.info.shape.first().copied().unwrap_or(0);
-    if architecture.vocabulary == 0 {
-        architecture.vocabulary = rows;
-    }
-    // An embedding without rows is one row short.
-    let (vocabulary, hidden) = (architecture.vocabulary.max(1), architecture.hidden);
-    check_shape(&embedding, &[vocabulary, hidden])?;
+    let (architecture, embedding) = described(&checkpoint)?;
     let embedding_name = embedding.info.name.clone();
-    apply_rope_factors(&checkpoint, &mut architecture)?;
     let source = Source { checkpoint: &checkpoint, architecture: &architecture };
-    let head = match source.tensor(&architecture.places.head, "weight") {
-        Some(head) => {
-            check_shape(&head, &[vocabulary, hidden])?;
-            let bias = source.vector(&architecture.places.head, "bias", vocabulary)?;
-            Linear { weights: pack(&head, hidden, &(0..vocabulary).collect::<Vec<_>>())?, bias }
-        }
-        None => Linear { weights: pack(&embedding, hidden, &(0..vocabulary).collect::<Vec<_>>())?, bias: None },
-    };
-    let positions = match &architecture.places.positions {
-        Some(name) => Some(source.positions(name)?),
-        None => None,
-    };
-    let final_norm = source.needed_norm(&Place::whole(&architecture.places.final_norm), hidden)?;
+    let head = source.head(embedding)?.packed()?;
+    let positions = source.positions()?;
+    let final_norm = source.final_norm()?;
     let layers: Result<Vec<Layer>, LoadError> =
         architecture.layers.iter().map(|shape| source.layer(&shape.places, shape.window, shape.rope)).collect();
     let layers = layers?;
     Ok(Decoder { architecture, layers, positions, final_norm, head, embedding_name, checkpoint })
+}
+
+/// What the checkpoint is, as its settings and its tensors tell, and its token embedding.
+pub(crate) fn described(checkpoint: &Checkpoint) -> Result<(Architecture, RawTensor<'_>), LoadError> {
+    let mut architecture = family::architecture(checkpoint)?;
+    let embedding = with_suffix(checkpoint, &architecture.places.embedding, "weight")
+        .ok_or_else(|| missing(&architecture, &architecture.places.embedding))?;
+    if architecture.vocabulary == 0 {
+        architecture.vocabulary = embedding.info.shape.first().copied().unwrap_or(0);
+    }
+    // An embedding without rows is one row short.
+    check_shape(&embedding, &[architecture.vocabulary.max(1), architecture.hidden])?;
+    apply_rope_factors(checkpoint, &mut architecture)?;
+    Ok((architecture, embedding))
 }
 
 fn missing(architecture: &Architecture, name: &str) -> LoadError {
@@ -139,9 +133,55 @@ fn pack(tensor: &RawTensor<'_>, cols: usize, rows: &[usize]) -> Result<Packed, L
     if packed.is_finite() { Ok(packed) } else { Err(LoadError::NotFinite { name: name() }) }
 }
 
-struct Source<'a> {
-    checkpoint: &'a Checkpoint,
-    architecture: &'a Architecture,
+/// A linear layer as the checkpoint has it.
+pub(crate) struct Stored<'a> {
+    /// Its numbers, and perhaps those of others.
+    pub tensor: RawTensor<'a>,
+    /// Where each of its rows lies in the tensor.
+    pub order: Vec<usize>,
+    /// Its inputs.
+    pub cols: usize,
+    /// The tensor is `[in, out]`.
+    pub transposed: bool,
+    /// The bias, where there is one.
+    pub bias: Option<Vec<f32>>,
+}
+
+impl Stored<'_> {
+    /// Its weights, row by row.
+    pub fn numbers(&self) -> Result<Vec<f32>, LoadError> {
+        let (all, cols) = (numbers(&self.tensor)?, self.cols);
+        if self.transposed {
+            let width = all.len() / cols.max(1);
+            return Ok(self
+                .order
+                .iter()
+                .flat_map(|&r| (0..cols).map(move |c| c * width + r))
+                .map(|i| all[i])
+                .collect());
+        }
+        if self.order.len() * cols == all.len() && self.order.is_sorted() {
+            return Ok(all);
+        }
+        Ok(self.order.iter().flat_map(|&r| &all[r * cols..][..cols]).copied().collect())
+    }
+
+    fn packed(self) -> Result<Linear, LoadError> {
+        let weights = if self.transposed {
+            Packed::from_f32(self.order.len(), self.cols, &self.numbers()?)
+        } else {
+            pack(&self.tensor, self.cols, &self.order)?
+        };
+        Ok(Linear { weights, bias: self.bias })
+    }
+}
+
+/// Finds the parts of a model in its checkpoint.
+pub(crate) struct Source<'a> {
+    /// The files.
+    pub checkpoint: &'a Checkpoint,
+    /// What they hold.
+    pub architecture: &'a Architecture,
 }
 
 impl<'a> Source<'a> {
@@ -160,14 +200,35 @@ impl<'a> Source<'a> {
         numbers(&tensor).map(Some)
     }
 
-    /// Embeddings of positions, row after row.
-    fn positions(&self, name: &str) -> Result<Vec<f32>, LoadError> {
+    /// Embeddings of positions, row after row, where they are learned.
+    pub fn positions(&self) -> Result<Option<Vec<f32>>, LoadError> {
+        let Some(name) = &self.architecture.places.positions else { return Ok(None) };
         let tensor = self.needed(name)?;
         check_shape(&tensor, &[self.architecture.context, self.architecture.hidden])?;
-        numbers(&tensor)
+        numbers(&tensor).map(Some)
     }
 
-    fn norm(&self, place: &Place, len: usize) -> Result<Option<Norm>, LoadError> {
+    /// The output head; it is the token embedding where there is no other.
+    pub fn head(&self, embedding: RawTensor<'a>) -> Result<Stored<'a>, LoadError> {
+        let (rows, cols, name) =
+            (self.architecture.vocabulary, self.architecture.hidden, &self.architecture.places.head);
+        let (tensor, bias) = match self.tensor(name, "weight") {
+            Some(head) => {
+                check_shape(&head, &[rows, cols])?;
+                (head, self.vector(name, "bias", rows)?)
+            }
+            None => (embedding, None),
+        };
+        Ok(Stored { tensor, order: (0..rows).collect(), cols, transposed: false, bias })
+    }
+
+    /// The norm after the last layer.
+    pub fn final_norm(&self) -> Result<Norm, LoadError> {
+        self.needed_norm(&Place::whole(&self.architecture.places.final_norm), self.architecture.hidden)
+    }
+
+    /// A norm of `len` numbers, where the model has it.
+    pub fn norm(&self, place: &Place, len: usize) -> Result<Option<Norm>, LoadError> {
         let Place::Whole(name) = place else { return Ok(None) };
         let tensor = self.needed(name)?;
         check_shape(&tensor, &[len])?;
@@ -186,12 +247,13 @@ impl<'a> Source<'a> {
         Ok(Some(Norm { weight, bias, epsilon }))
     }
 
-    fn needed_norm(&self, place: &Place, len: usize) -> Result<Norm, LoadError> {
+    /// A norm that the model must have.
+    pub fn needed_norm(&self, place: &Place, len: usize) -> Result<Norm, LoadError> {
         self.norm(place, len)?.ok_or_else(|| missing(self.architecture, "norm"))
     }
 
     /// A linear layer of `rows` outputs and `cols` inputs, where the model has it.
-    fn linear(&self, place: &Place, rows: usize, cols: usize) -> Result<Option<Linear>, LoadError> {
+    pub fn stored(&self, place: &Place, rows: usize, cols: usize) -> Result<Option<Stored<'a>>, LoadError> {
         let (name, thirds) = match place {
             Place::None => return Ok(None),
             Place::Whole(name) => (name, 1),
@@ -210,22 +272,16 @@ impl<'a> Source<'a> {
             _ => (0..rows).collect(),
         };
         let bias = self.vector(name, "bias", thirds * rows)?.map(|all| order.iter().map(|&r| all[r]).collect());
-        let weights = if transposed {
-            let all = numbers(&tensor)?;
-            let plain: Vec<f32> = order
-                .iter()
-                .flat_map(|&r| (0..cols).map(move |c| (c, r)))
-                .map(|(c, r)| all[c * thirds * rows + r])
-                .collect();
-            Packed::from_f32(rows, cols, &plain)
-        } else {
-            pack(&tensor, cols, &order)?
-        };
-        Ok(Some(Linear { weights, bias }))
+        Ok(Some(Stored { tensor, order, cols, transposed, bias }))
+    }
+
+    /// A linear layer that the model must have.
+    pub fn needed_stored(&self, place: &Place, rows: usize, cols: usize) -> Result<Stored<'a>, LoadError> {
+        self.stored(place, rows, cols)?.ok_or_else(|| missing(self.architecture, "linear"))
     }
 
     fn needed_linear(&self, place: &Place, rows: usize, cols: usize) -> Result<Linear, LoadError> {
-        self.linear(place, rows, cols)?.ok_or_else(|| missing(self.architecture, "linear"))
+        self.needed_stored(place, rows, cols)?.packed()
     }
 
     fn layer(&self, places: &LayerPlaces, window: Option<usize>, rope: Option<usize>) -> Result<Layer, LoadError> {
@@ -241,7 +297,7 @@ impl<'a> Source<'a> {
             output: self.needed_linear(&places.output, a.hidden, q_width)?,
             after_attention: self.norm(&places.after_attention, a.hidden)?,
             mlp_norm: self.needed_norm(&places.mlp_norm, a.hidden)?,
-            gate: self.linear(&places.gate, a.intermediate, a.hidden)?,
+            gate: self.stored(&places.gate, a.intermediate, a.hidden)?.map(Stored::packed).transpose()?,
             up: self.needed_linear(&places.up, a.intermediate, a.hidden)?,
             down: self.needed_linear(&places.down, a.hidden, a.intermediate)?,
             after_mlp: self.norm(&places.after_mlp, a.hidden)?,

@@ -2,6 +2,8 @@
 
 #![expect(clippy::expect_used, reason = "a test stops where its input cannot be read")]
 
+mod trees;
+
 use std::path::Path;
 use std::sync::Arc;
 
@@ -10,6 +12,8 @@ use weighbridge_engine::decoder::Decoder;
 use weighbridge_engine::files::Checkpoint;
 use weighbridge_engine::load;
 use weighbridge_engine::score::{Detail, TokenRequest, TokenScore, score, work};
+
+use trees::requests;
 
 fn golden(name: &str) -> Decoder {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens").join(name);
@@ -20,26 +24,6 @@ fn golden(name: &str) -> Decoder {
 fn on(threads: usize, decoder: &Decoder, requests: &[TokenRequest]) -> Vec<Vec<TokenScore>> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
     pool.install(|| score(decoder, requests, Detail::Moments, &|_| {})).expect("scores")
-}
-
-/// Requests that share beginnings as the branches of a random tree do.
-fn requests() -> impl Strategy<Value = Vec<TokenRequest>> {
-    let branch = (any::<prop::sample::Index>(), 0_usize..70, prop::collection::vec(0_u32..4, 1..60), 1_usize..9);
-    prop::collection::vec(branch, 1..24).prop_map(|branches| {
-        let mut texts: Vec<Vec<u32>> = vec![vec![1, 2, 3]];
-        let mut requests = Vec::new();
-        for (parent, kept, tail, scored) in branches {
-            let parent = &texts[parent.index(texts.len())];
-            let mut text: Vec<u32> = parent.iter().copied().take(kept.max(1)).collect();
-            text.extend(tail.iter().map(|t| 7 + t * 11));
-            text.truncate(120);
-            let scored = scored.min(text.len() - 1);
-            let (context, continuation) = text.split_at(text.len() - scored);
-            requests.push(TokenRequest { context: context.to_vec(), continuation: continuation.to_vec() });
-            texts.push(text);
-        }
-        requests
-    })
 }
 
 fn check(decoder: &Decoder, requests: &[TokenRequest]) -> Result<(), TestCaseError> {

@@ -1,6 +1,13 @@
 //! Where a model runs: on the processor with the kernels of this crate, or on a graphics processor through the tensor
 //! library, where the build has it.
 
+#[cfg(feature = "tensors")]
+mod parts;
+#[cfg(feature = "tensors")]
+mod plan;
+#[cfg(feature = "tensors")]
+mod tensors;
+
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -11,6 +18,9 @@ use crate::error::EngineError;
 use crate::files::Checkpoint;
 use crate::forward::Forward;
 use crate::load;
+
+#[cfg(feature = "tensors")]
+pub(crate) use parts::Held;
 
 /// Where a model runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -72,6 +82,10 @@ impl Device {
             Self::Metal => "metal",
             Self::Tensors => "tensors",
         };
+        #[cfg(feature = "tensors")]
+        if let Some(device) = tensors::open(self)? {
+            return Ok(Box::new(tensors::Tensors::load(checkpoint, device)?));
+        }
         Err(EngineError::NotBuilt { device: self, feature })
     }
 }
