@@ -1,8 +1,9 @@
 """Runs one benchmark, with its peer where it has one, and prints the figures: `python benches/run.py NAME`.
 
 Peers run in the interpreter that runs this script (see README.md for its set-up); cold, contrast and build need
-nothing beyond Python. Runs are interleaved, so that both sides meet the same machine. Figures are the median with the
-smallest and the largest in brackets; CPU seconds are user and system together, of every thread. Linux only.
+nothing beyond Python, and engine goes on without a peer that is not there. Runs are interleaved, so that both sides
+meet the same machine. Figures are the median with the smallest and the largest in brackets; CPU seconds are user and
+system together, of every thread. Linux only.
 """
 
 import argparse
@@ -240,9 +241,269 @@ def build(args):
     say("rebuild after a changed line in gap: CPU", spread([r.cpu for r in again], " s"))
 
 
+MODELS = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "weighbridge" / "models"
+MODELS = Path(os.environ.get("WEIGHBRIDGE_MODELS", MODELS))
+SMOLLM = "SmolLM2-135M-Instruct"
+KINDS = ("Q4_1", "F32", "BF16")
+# Multiply-adds of SmolLM2-135M count as two: 106.2 M weights a token in its layers (attention itself left out), and
+# 49,152 x 576 where the next token is asked for.
+GFLOP_A_TOKEN, GFLOP_A_HEAD = 0.2124, 0.0566
+PREFILL, DECODE, STREAMS = 512, 64, 8
+# Of a core; with less, other work was in the way.
+UNDISTURBED = 0.9
+
+
+def alone(core, *command):
+    """Runs a command on one core, once more where other work took that core; what got more of it."""
+    attempts = [run("taskset", "-c", core, *command)]
+    if attempts[0].cpu < UNDISTURBED * attempts[0].wall:
+        attempts.append(run("taskset", "-c", core, *command))
+    return max(attempts, key=lambda r: r.cpu / r.wall)
+
+
+def llama_rate(process, rate):
+    """Tokens a CPU-second. llama.cpp counts wall time; its one thread was running for this part of it."""
+    return rate * process.wall / process.cpu
+
+
+def installed(*command, hint):
+    """True where a peer starts; else says what installs it."""
+    try:
+        found = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
+        if found.returncode == 0:
+            return True
+        why = (found.stderr.strip().splitlines() or [f"it ended with {found.returncode}"])[-1]
+    except OSError as error:
+        why = str(error)
+    print(f"  left out: {Path(str(command[0])).name} ({why}); installed by: {hint}", flush=True)
+    return False
+
+
+def engine(args):
+    """Open weights in this process: prefill and decode against llama.cpp, scoring against lm-eval."""
+    ours = built("build", "-p", "weighbridge-engine", "--bench", "speed")
+    source = MODELS / f"{SMOLLM}.Q4_1.gguf"
+    if not source.exists():
+        sys.exit(f"no model at {source}; python3 benches/fetch_models.py smollm2 gemma3 qwen0.5b")
+    bench = args.llama / "llama-bench"
+    llama = installed(bench, "--help", hint="benches/peers/engine/build_llama.sh target")
+    imports = "import gguf, lm_eval, torch, transformers"
+    hint = "pip install -r benches/peers/engine/requirements.txt"
+    lm_eval = installed(sys.executable, "-c", imports, hint=hint)
+    for kind in KINDS[1:] if llama else ():
+        made = MODELS / f"{SMOLLM}.{kind}.gguf"
+        if not made.exists():
+            part = made.with_suffix(".part")
+            run(args.llama / "llama-quantize", "--allow-requantize", source, part, kind)
+            part.rename(made)
+    if lm_eval:
+        run(sys.executable, PEERS / "engine" / "dequantise.py", source, MODELS / "smollm2-f32")
+    parts = {"tokens": engine_tokens, "scoring": engine_scoring, "loading": engine_loading}
+    for name in args.only or parts:
+        parts[name](args, ours, llama, lm_eval)
+
+
+def engine_tokens(args, ours, llama, _):
+    """Prefill and decode, beside llama.cpp and beside what the machine can do."""
+    here, core = [kind for kind in KINDS if (MODELS / f"{SMOLLM}.{kind}.gguf").exists()], args.core
+    batched = llama and installed(
+        args.llama / "llama-batched-bench", "--help", hint="benches/peers/engine/build_llama.sh target"
+    )
+    limits, both, pairs = [], [], []
+    rates = {(who, what, kind): [] for who in ("ours", "llama.cpp") for what in ("prefill", "decode") for kind in here}
+    streams = {"ours": [], "llama.cpp": []}
+    weights, rounded = {}, []
+    for _ in range(args.repeats):
+        limits.append(json.loads(alone(core, ours, "--limit", "--repeats", 1).out))
+        both.append(json.loads(run(ours, "--limit", "--threads", 2, "--repeats", 1).out))
+        for kind in here:
+            model = MODELS / f"{SMOLLM}.{kind}.gguf"
+            command = (ours, model, "--prefill", PREFILL, "--decode", DECODE, "--repeats", 1)
+            report = json.loads(alone(core, *command).out)
+            weights[kind] = report["weight_bytes"]
+            for what in ("prefill", "decode"):
+                rates["ours", what, kind].append(report[what]["tokens"] / report[what]["runs"][0]["cpu_s"])
+            if llama:
+                command = (args.llama / "llama-bench", "-m", model, "-p", PREFILL, "-n", DECODE, "-t", 1, "-r", 1)
+                process = alone(core, *command, "-o", "json")
+                for what, found in zip(("prefill", "decode"), json.loads(process.out)):
+                    rates["llama.cpp", what, kind].append(llama_rate(process, found["avg_ts"]))
+        command = (ours, model, "--bf16", "--prefill", PREFILL, "--repeats", 1)
+        report = json.loads(alone(core, *command).out)
+        if report["bf16"]:
+            rounded.append(PREFILL / report["prefill"]["runs"][0]["cpu_s"])
+        model = MODELS / f"{SMOLLM}.Q4_1.gguf"
+        # One thread again, just before two, and not pinned either. The best of some: other work adds to wall time.
+        walls = []
+        for threads in (1, 2):
+            command = (ours, model, "--threads", threads, "--prefill", PREFILL, "--repeats", 8)
+            walls.append(min(found["wall_s"] for found in json.loads(run(*command).out)["prefill"]["runs"]))
+        pairs.append(walls)
+        command = (ours, model, "--decode", DECODE, "--streams", STREAMS, "--repeats", 1)
+        report = json.loads(alone(core, *command).out)["decode"]
+        streams["ours"].append(DECODE * STREAMS / report["runs"][0]["cpu_s"])
+        if batched:
+            options = ("-npp", 1, "-ntg", DECODE, "-npl", STREAMS, "-c", 2048, "-t", 1, "--output-format", "jsonl")
+            process = alone(core, args.llama / "llama-batched-bench", "-m", model, *options)
+            found = next(json.loads(line) for line in process.out.splitlines() if line.startswith("{"))
+            streams["llama.cpp"].append(llama_rate(process, found["speed_tg"]))
+
+    for name in [name for name in limits[0] if name != "threads"]:
+        unit = "GB/s" if name.endswith("gb_s") else "GFLOP/s"
+        what = name.removesuffix("_gb_s").removesuffix("_gflop_s").replace("_", " ")
+        one, two = ([found[name][0] for found in of] for of in (limits, both))
+        say(f"limit: {what}, one thread; two together", f"{spread(one)}; {spread(two)} {unit}")
+    peak = [max(value[0] for key, value in found.items() if key.startswith("f32")) for found in limits]
+    for kind in here:
+        of = rates["ours", "prefill", kind]
+        say(f"ours: prefill {PREFILL}, {kind}, one core", spread(of, " tok a CPU-second"))
+        work = GFLOP_A_TOKEN + GFLOP_A_HEAD / PREFILL
+        say(f"ours: share of the f32 limit, {kind}", spread([100 * r * work / p for r, p in zip(of, peak)], " %"))
+    if rounded:
+        say(f"ours: prefill {PREFILL}, {kind}, products in bf16", spread(rounded, " tok a CPU-second"))
+        if llama:
+            figure = spread(ratio(rounded, rates["llama.cpp", "prefill", kind]), " times")
+            say(f"prefill, {kind}, products in bf16: ours over llama.cpp", figure)
+    one, two = zip(*pairs)
+    say(f"ours: prefill {PREFILL}, Q4_1, two threads, wall", spread([PREFILL / wall for wall in two], " tok/s"))
+    say(f"ours: prefill {PREFILL}, Q4_1, one thread, wall", spread([PREFILL / wall for wall in one], " tok/s"))
+    say("ours: two threads over one, wall", spread([a / b for a, b in pairs], " times"))
+    for kind in here if llama else ():
+        of, theirs = rates["ours", "prefill", kind], rates["llama.cpp", "prefill", kind]
+        say(f"llama.cpp: prefill {PREFILL}, {kind}, one core", spread(theirs, " tok a CPU-second"))
+        say(f"prefill, {kind}: ours over llama.cpp", spread(ratio(of, theirs), " times"))
+        if kind != "Q4_1":
+            of = rates["ours", "prefill", "Q4_1"]
+            say(f"prefill: ours on Q4_1 over llama.cpp on {kind}", spread(ratio(of, theirs), " times"))
+    for kind in here:
+        of = rates["ours", "decode", kind]
+        say(f"ours: decode {DECODE}, {kind}, one core", spread(of, " tok a CPU-second"))
+        for read in ("read_1_gib_gb_s", "read_92_mib_gb_s"):
+            share = [100 * r * weights[kind] / 1e9 / limit[read][0] for r, limit in zip(of, limits)]
+            say(f"ours: share of {read.removesuffix('_gb_s').replace('_', ' ')}, {kind}", spread(share, " %"))
+        if llama:
+            theirs = rates["llama.cpp", "decode", kind]
+            say(f"llama.cpp: decode {DECODE}, {kind}, one core", spread(theirs, " tok a CPU-second"))
+            say(f"decode, {kind}: ours over llama.cpp", spread(ratio(of, theirs), " times"))
+    say(f"ours: decode, Q4_1, {STREAMS} streams together", spread(streams["ours"], " tok a CPU-second"))
+    if batched:
+        figure = spread(streams["llama.cpp"], " tok a CPU-second")
+        say(f"llama.cpp: the same, {STREAMS} sequences in parallel", figure)
+        say(f"{STREAMS} streams: ours over llama.cpp", spread(ratio(streams["ours"], streams["llama.cpp"]), " times"))
+    elif llama:
+        theirs = rates["llama.cpp", "decode", "Q4_1"]
+        figure = spread(ratio(streams["ours"], theirs), " times")
+        say(f"ours with {STREAMS} streams over llama.cpp with one", figure)
+
+
+def ratio(above, below):
+    return [a / b for a, b in zip(above, below)]
+
+
+def requests_of(task):
+    """The requests of a reference task as lm-eval makes them, checked against those that it logged."""
+    data = SHARED / "data" / "lm_eval_ref" / "data"
+    if not data.exists():
+        sys.exit(f"no reference tasks at {data}; put them there or set WEIGHBRIDGE_SHARED")
+    docs, shots = ([json.loads(line) for line in (data / name).read_text(encoding="utf-8").splitlines()]
+                   for name in ("mc_test.jsonl", "mc_fewshot.jsonl"))
+    passages = task == "5shot"
+
+    def question(doc):
+        passage = f"{doc['passage']}\n" if passages and doc.get("passage") else ""
+        return f"{passage}Question: {doc['question']}\nAnswer:"
+
+    before = ""
+    if task == "5shot":
+        before = "The following are multiple choice questions, with answers, about general knowledge.\n\n"
+        before += "".join(f"{question(doc)} {doc['choices'][doc['label']]}\n\n" for doc in shots[:5])
+    made = [
+        {"doc": number, "context": before + question(doc), "continuation": f" {choice}"}
+        for number, doc in enumerate(docs)
+        for choice in doc["choices"]
+    ]
+    golden = ROOT / "crates" / "engine" / "tests" / "goldens" / "lm_eval" / f"mc_{task}.jsonl"
+    lines = [json.loads(line) for line in golden.read_text(encoding="utf-8").splitlines()]
+    prefix = lines.pop(0)["prefix"] if "prefix" in lines[0] else ""
+    logged = [(line["doc"], prefix + line["context"], line["continuation"]) for line in lines]
+    if logged != [tuple(request.values()) for request in made[: len(logged)]]:
+        sys.exit(f"the requests of {task} are not those of {golden}")
+    return made
+
+
+def engine_scoring(args, ours, _, lm_eval):
+    """Log-likelihoods of the reference tasks, from texts on, beside lm-eval with transformers."""
+    core = args.core
+    models = {"Q4_1": MODELS / f"{SMOLLM}.Q4_1.gguf", "f32 safetensors": MODELS / "smollm2-f32"}
+    models = {name: path for name, path in models.items() if path.exists()}
+    for task, few in (("0shot", args.docs_0shot), ("5shot", args.docs_5shot)):
+        requests = requests_of(task)
+        whole, part = (Path(KEPT.name) / f"{task}-{name}.jsonl" for name in ("whole", "part"))
+        whole.write_text("".join(json.dumps(request) + "\n" for request in requests), encoding="utf-8")
+        subset = [request for request in requests if request["doc"] < few]
+        part.write_text("".join(json.dumps(request) + "\n" for request in subset), encoding="utf-8")
+        script = (sys.executable, PEERS / "engine" / "bench_lm_eval.py", MODELS / "smollm2-f32", task, "--core", core)
+
+        def theirs(batch, docs):
+            # OMP_NUM_THREADS as for other peers; the script itself keeps to one thread.
+            return json.loads(run(*script, "--batch", batch, "--docs", docs, OMP_NUM_THREADS="1").out)
+
+        batches = {}
+        if lm_eval:
+            batches = {batch: theirs(batch, max(few // 2, 8))["docs_per_cpu_s"] for batch in (1, 8, 16)}
+            best = max(batches, key=batches.get)
+        found, peer_found = {name: [] for name in models}, []
+        for _ in range(args.repeats):
+            for name, model in models.items():
+                command = (ours, model, "--score", whole, "--repeats", 1)
+                found[name].append(json.loads(alone(core, *command).out))
+            if lm_eval:
+                peer_found.append(theirs(best, few))
+        work = found["Q4_1"][0]["score"]
+        counts = ", ".join(f"{work[name]:,} {name}" for name in ("docs", "requests", "tokens", "nodes"))
+        say(f"{task}: ours computes", counts)
+        for name, of in found.items():
+            mine = [report["score"]["docs"] / report["score"]["runs"][0]["cpu_s"] for report in of]
+            encoding = [r["score"]["of_it_encoding"][0]["cpu_s"] / r["score"]["runs"][0]["cpu_s"] * 100 for r in of]
+            say(f"{task}: ours, {name}, docs a CPU-second", spread(mine))
+            say(f"{task}: ours, {name}, of it splitting into tokens", spread(encoding, " %"))
+            say(f"{task}: ours, {name}, peak memory", spread([r["peak_rss_bytes"] / 2**20 for r in of], " MiB"))
+            anonymous = spread([r["anonymous_rss_bytes"] / 2**20 for r in of], " MiB")
+            say(f"{task}: ours, {name}, of it no pages of files", anonymous)
+            if lm_eval:
+                ratios = [m / p["docs_per_cpu_s"] for m, p in zip(mine, peer_found)]
+                say(f"{task}: ours, {name}, over lm-eval", spread(ratios, " times"))
+        if lm_eval:
+            tried = ", ".join(f"{batch}: {rate:.3g}" for batch, rate in batches.items())
+            say(f"{task}: lm-eval, docs a CPU-second by batch size", tried)
+            rates = [p["docs_per_cpu_s"] for p in peer_found]
+            say(f"{task}: lm-eval, batch {best}, {few} docs, docs a CPU-second", spread(rates))
+            say(f"{task}: lm-eval, peak memory", spread([p["peak_rss_mb"] for p in peer_found], " MiB"))
+            for name, model in models.items():
+                same = json.loads(alone(core, ours, model, "--score", part, "--repeats", 1).out)["score"]
+                off = abs(same["sum_logprob"] - peer_found[0]["sum_logprob"]) / len(subset)
+                say(f"{task}: {name}, difference of the mean log-likelihood", f"{off:.1e} of {len(subset)} requests")
+                rate = same["docs"] / same["runs"][0]["cpu_s"]
+                times = rate / statistics.median(rates)
+                say(f"{task}: ours, {name}, only those {few} docs", f"{rate:.3g} docs a CPU-second, {times:.3g} times")
+
+
+def engine_loading(args, ours, *_):
+    """From nothing to a model that can be asked, files in the page cache, all cores."""
+    for model in sorted(MODELS.glob("*.gguf")):
+        command = (ours, model, "--threads", os.cpu_count())
+        reports = [json.loads(run(*command).out) for _ in range(args.repeats + 1)][1:]
+        say(f"load, {model.name}: wall", spread([r["load_s"] for r in reports], " s"))
+        say(f"load, {model.name}: CPU", spread([r["load_cpu_s"] for r in reports], " s"))
+        peak, kept = (
+            spread([r[f"{key}_rss_bytes"] / 2**20 for r in reports], " MiB") for key in ("peak", "anonymous")
+        )
+        say(f"load, {model.name}: peak memory; no pages of files", f"{peak}; {kept}")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    benches = {index: 5, votes: 3, cold: 20, contrast: 3, build: 3}
+    benches = {index: 5, votes: 3, cold: 20, contrast: 3, build: 3, engine: 5}
     commands = parser.add_subparsers(required=True, metavar="NAME")
     for bench, repeats in benches.items():
         command = commands.add_parser(bench.__name__, help=bench.__doc__)
@@ -253,6 +514,13 @@ def main():
         if bench is contrast:
             sizes = [1_000_000, 10_000_000, 100_000_000]
             command.add_argument("--rows", type=int, nargs="+", default=sizes, help="sizes of the lakes")
+        if bench is engine:
+            place = ROOT / "target" / "llama.cpp" / "build" / "bin"
+            command.add_argument("--llama", type=Path, default=place, help=f"folder of llama-bench [default: {place}]")
+            command.add_argument("--core", type=int, default=os.cpu_count() - 1, help="where one core is meant")
+            command.add_argument("--docs-0shot", type=int, default=100, help="documents that lm-eval scores of 500")
+            command.add_argument("--docs-5shot", type=int, default=20, help="documents that lm-eval scores of 500")
+            command.add_argument("--only", nargs="+", choices=["tokens", "scoring", "loading"], help="parts of it")
         if bench in (contrast, build):
             command.add_argument("--folder", help="where the temporary folder is made [default: the system's]")
     args = parser.parse_args()

@@ -2,9 +2,10 @@
 # Builds llama.cpp for the benches of the engine: `build_llama.sh FOLDER` (about 15 minutes on two cores, 1 GB).
 #
 # The source is the one that the package llama-cpp-python carries, checked by its sha256. Built for this machine's
-# processor, without network parts: llama-bench, llama-server, llama-cli, llama-perplexity, llama-tokenize and
-# llama-quantize end up in FOLDER/llama.cpp/build/bin. Needs Python with pip, cmake, a C++ compiler; uses ninja where it
-# is there. With JOBS=1 it leaves the second core to others.
+# processor, without network parts: llama-bench, llama-batched-bench, llama-server, llama-cli, llama-perplexity,
+# llama-tokenize and llama-quantize end up in FOLDER/llama.cpp/build/bin. Where that crashes, it is built again with the
+# units of the processor named one by one. Needs Python with pip, cmake, a C++ compiler; uses ninja where it is there.
+# With JOBS=1 it leaves the second core to others.
 set -euo pipefail
 
 folder=${1:?usage: build_llama.sh FOLDER}
@@ -24,9 +25,57 @@ fi
 
 generator=()
 if command -v ninja > /dev/null; then generator=(-G Ninja); fi
-cmake -S llama.cpp -B llama.cpp/build "${generator[@]}" -DCMAKE_BUILD_TYPE=Release -DGGML_NATIVE=ON \
-    -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF -DLLAMA_BUILD_APP=OFF \
-    -DLLAMA_BUILD_UI=OFF -DLLAMA_USE_PREBUILT_UI=OFF -DLLAMA_OPENSSL=OFF -DLLAMA_CURL=OFF
-cmake --build llama.cpp/build --parallel "${JOBS:-2}" --target \
-    llama-bench llama-quantize llama-tokenize llama-perplexity llama-server llama-cli
+
+build() {
+    cmake -S llama.cpp -B llama.cpp/build "${generator[@]}" -DCMAKE_BUILD_TYPE=Release "$@" \
+        -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF -DLLAMA_BUILD_APP=OFF \
+        -DLLAMA_BUILD_UI=OFF -DLLAMA_USE_PREBUILT_UI=OFF -DLLAMA_OPENSSL=OFF -DLLAMA_CURL=OFF
+    cmake --build llama.cpp/build --parallel "${JOBS:-2}" --target \
+        llama-bench llama-batched-bench llama-quantize llama-tokenize llama-perplexity llama-server llama-cli
+}
+
+# Runs the model of the benches for a moment, where it has been fetched; only a crash counts.
+starts() {
+    local bench=llama.cpp/build/bin/llama-bench code=0
+    local models=${WEIGHBRIDGE_MODELS:-${XDG_CACHE_HOME:-$HOME/.cache}/weighbridge/models}
+    local model=$models/SmolLM2-135M-Instruct.Q4_1.gguf
+    "$bench" --help > /dev/null || return 1
+    if [ ! -e "$model" ]; then
+        echo "no model at $model: whether this build computes was not tried (benches/fetch_models.py smollm2)" >&2
+        return 0
+    fi
+    "$bench" -m "$model" -p 32 -n 2 -t 1 -r 1 > /dev/null || code=$?
+    # A signal is 128 and its number.
+    [ "$code" -lt 128 ]
+}
+
+# What this processor has, unit by unit, without AMX: some virtual machines advertise its tiles and refuse them.
+explicit() {
+    local flags pair
+    flags=" $(grep -m1 '^flags' /proc/cpuinfo | cut -d: -f2) "
+    echo -DGGML_NATIVE=OFF
+    for pair in AVX:avx AVX2:avx2 FMA:fma F16C:f16c BMI2:bmi2 AVX512:avx512bw AVX512_VBMI:avx512vbmi \
+        AVX512_VNNI:avx512_vnni AVX512_BF16:avx512_bf16; do
+        case $flags in
+            *" ${pair#*:} "*) echo "-DGGML_${pair%%:*}=ON" ;;
+            *) echo "-DGGML_${pair%%:*}=OFF" ;;
+        esac
+    done
+    printf -- '-DGGML_%s=OFF\n' AMX_TILE AMX_INT8 AMX_BF16
+}
+
+# What an earlier run has found stays.
+units=(-DGGML_NATIVE=ON)
+if [ -e llama.cpp/build/CMakeCache.txt ]; then units=(); fi
+build "${units[@]}"
+if ! starts; then
+    echo "llama-bench crashes as built for this processor: building again with its units named, without AMX" >&2
+    rm -r llama.cpp/build
+    mapfile -t units < <(explicit)
+    build "${units[@]}"
+    if ! starts; then
+        echo "llama-bench crashes again; its build is in $PWD/llama.cpp/build" >&2
+        exit 1
+    fi
+fi
 ls -l llama.cpp/build/bin/llama-bench

@@ -1,8 +1,8 @@
 //! Speed of one model in this process, or the limits of the machine under it, as one JSON object a run.
 //!
-//! `speed MODEL [--threads N] [--prefill TOKENS] [--decode TOKENS [--streams N]] [--score FILE.jsonl] [--repeats N]`
-//! measures what is asked for; `speed --limit [--threads N] [--repeats N]` arithmetic and reading. Every repeat's figure
-//! is in the report. `benches/run.py engine` runs it in turn with other tools.
+//! `speed MODEL [--threads N] [--prefill TOKENS] [--decode TOKENS [--streams N]] [--score FILE.jsonl] [--repeats N]
+//! [--bf16]` measures what is asked for; `speed --limit [--threads N] [--repeats N]` arithmetic and reading. Every
+//! repeat's figure is in the report. `benches/run.py engine` runs it in turn with other tools.
 
 #![expect(unsafe_code, reason = "the peak of a vector unit is only seen through its own instructions")]
 #![expect(clippy::expect_used, reason = "a bench stops where its input cannot be read")]
@@ -22,11 +22,12 @@ use serde_json::{Map, Value, json};
 use weighbridge_core::LoglikelihoodRequest;
 use weighbridge_engine::model::summary;
 use weighbridge_engine::score::{Detail, work};
-use weighbridge_engine::{Model, Options, run};
+use weighbridge_engine::{Model, Options, Precision, run};
 
 struct Asked {
     model: Option<PathBuf>,
     limit: bool,
+    precision: Precision,
     threads: usize,
     prefill: Option<usize>,
     decode: Option<usize>,
@@ -47,8 +48,17 @@ fn main() {
 
 fn asked() -> Asked {
     let (limit, threads, streams, repeats) = (false, 1, 1, 3);
-    let mut asked =
-        Asked { model: None, limit, threads, prefill: None, decode: None, streams, score: None, repeats };
+    let mut asked = Asked {
+        model: None,
+        limit,
+        precision: Precision::F32,
+        threads,
+        prefill: None,
+        decode: None,
+        streams,
+        score: None,
+        repeats,
+    };
     // Cargo adds --bench.
     let mut rest = std::env::args().skip(1).filter(|argument| argument != "--bench");
     while let Some(argument) = rest.next() {
@@ -58,6 +68,7 @@ fn asked() -> Asked {
         };
         match argument.as_str() {
             "--limit" => asked.limit = true,
+            "--bf16" => asked.precision = Precision::Bf16,
             "--threads" => asked.threads = number(),
             "--prefill" => asked.prefill = Some(number()),
             "--decode" => asked.decode = Some(number()),
@@ -73,12 +84,14 @@ fn asked() -> Asked {
 
 fn measure(path: &Path, asked: &Asked) -> Value {
     let (start, before) = (Instant::now(), cpu_seconds());
-    let options = Options { threads: Some(asked.threads), ..Options::default() };
+    let options = Options { threads: Some(asked.threads), precision: asked.precision, ..Options::default() };
     let model = Model::open(path, "bench", options).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let mut report = Map::new();
     let mut add = |name: &str, value: Value| report.insert(name.to_owned(), value);
     add("model", json!(path.file_name().map(|name| name.to_string_lossy())));
     add("threads", json!(asked.threads));
+    // Without the instructions for it, what was asked for is computed in f32.
+    add("bf16", json!(asked.precision == Precision::Bf16 && asked.precision.is_available()));
     add("load_s", json!(start.elapsed().as_secs_f64()));
     add("load_cpu_s", json!(before.zip(cpu_seconds()).map(|(from, to)| to - from)));
     add("weight_bytes", json!(model.decoder().weight_bytes()));
@@ -87,7 +100,8 @@ fn measure(path: &Path, asked: &Asked) -> Value {
     if let Some(tokens) = asked.prefill {
         // Distinct where the vocabulary is large enough, as 37 shares no factor with the modulus.
         let ids: Vec<u32> = (0..tokens as u32).map(|i| (1000 + i * 37 % 20_000) % vocabulary).collect();
-        let prefill = || model.install(|| black_box(run::last_logits(model.decoder(), &ids)).map(|_| ())).expect("logits");
+        let prefill =
+            || model.install(|| black_box(run::last_logits(model.decoder(), &ids)).map(|_| ())).expect("logits");
         prefill();
         add("prefill", json!({ "tokens": tokens, "runs": timed(repeats, prefill) }));
     }
@@ -101,7 +115,9 @@ fn measure(path: &Path, asked: &Asked) -> Value {
     if let Some(file) = &asked.score {
         add("score", score(&model, file, repeats));
     }
-    add("peak_rss_bytes", json!(peak_bytes()));
+    add("peak_rss_bytes", json!(status_bytes("VmHWM:")));
+    // Without pages of files, which the system may drop.
+    add("anonymous_rss_bytes", json!(status_bytes("RssAnon:")));
     Value::Object(report)
 }
 
@@ -120,9 +136,12 @@ fn timed(repeats: usize, mut work: impl FnMut()) -> Value {
 fn score(model: &Model, file: &Path, repeats: usize) -> Value {
     let text = std::fs::read_to_string(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
     let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect();
-    let field = |line: &Value, key: &str| line[key].as_str().unwrap_or_else(|| panic!("a line has no {key}")).to_owned();
-    let request =
-        |line: &Value| LoglikelihoodRequest { context: field(line, "context"), continuation: field(line, "continuation") };
+    let field =
+        |line: &Value, key: &str| line[key].as_str().unwrap_or_else(|| panic!("a line has no {key}")).to_owned();
+    let request = |line: &Value| LoglikelihoodRequest {
+        context: field(line, "context"),
+        continuation: field(line, "continuation"),
+    };
     let requests: Vec<LoglikelihoodRequest> = lines.iter().map(request).collect();
     // A line without a document is of the same one as the line before it where they have one context.
     let document = |line: &Value| line.get("doc").unwrap_or(&line["context"]).clone();
@@ -143,10 +162,10 @@ fn score(model: &Model, file: &Path, repeats: usize) -> Value {
     })
 }
 
-/// The most memory that this process has held, where the system says.
-fn peak_bytes() -> Option<u64> {
+/// A size of this process, where the system says.
+fn status_bytes(name: &str) -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+    let line = status.lines().find(|line| line.starts_with(name))?;
     line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kilobytes| kilobytes << 10)
 }
 
@@ -204,16 +223,8 @@ fn sum_of(numbers: &[u64]) -> u64 {
     plain_sum(numbers)
 }
 
-/// In lanes, which the compiler turns into the widest loads that it may use.
-#[inline(always)]
 fn plain_sum(numbers: &[u64]) -> u64 {
-    let mut lanes = [0_u64; 32];
-    for chunk in numbers.chunks_exact(32) {
-        for (lane, number) in lanes.iter_mut().zip(chunk) {
-            *lane = lane.wrapping_add(*number);
-        }
-    }
-    lanes.iter().fold(0, |sum, &lane| sum.wrapping_add(lane))
+    numbers.iter().fold(0, |sum, &number| sum.wrapping_add(number))
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -222,7 +233,8 @@ use x86::{sum_of, units};
 #[cfg(target_arch = "x86_64")]
 mod x86 {
     use std::arch::x86_64::{
-        __m512bh, _mm256_fmadd_ps, _mm256_set1_ps, _mm512_dpbf16_ps, _mm512_fmadd_ps, _mm512_set1_epi16, _mm512_set1_ps,
+        __m512bh, _mm256_fmadd_ps, _mm256_set1_ps, _mm512_add_epi64, _mm512_dpbf16_ps, _mm512_fmadd_ps,
+        _mm512_loadu_epi64, _mm512_reduce_add_epi64, _mm512_set1_epi16, _mm512_set1_epi64, _mm512_set1_ps,
     };
     use std::hint::black_box;
 
@@ -251,7 +263,7 @@ mod x86 {
         units
     }
 
-    /// The sum of all, to have read them.
+    /// A sum over all, to have read them.
     pub fn sum_of(numbers: &[u64]) -> u64 {
         if is_x86_feature_detected!("avx512f") {
             // SAFETY: detected.
@@ -262,7 +274,15 @@ mod x86 {
 
     #[target_feature(enable = "avx512f")]
     fn sum_avx512(numbers: &[u64]) -> u64 {
-        super::plain_sum(numbers)
+        const SUMS: usize = 8;
+        let mut sums = [_mm512_set1_epi64(0); SUMS];
+        for chunk in numbers.chunks_exact(SUMS * 8) {
+            for (i, sum) in sums.iter_mut().enumerate() {
+                // SAFETY: the chunk has eight numbers for each of the sums.
+                *sum = _mm512_add_epi64(*sum, unsafe { _mm512_loadu_epi64(chunk.as_ptr().add(i * 8).cast()) });
+            }
+        }
+        sums.into_iter().fold(0, |all, sum| all ^ _mm512_reduce_add_epi64(sum) as u64)
     }
 
     #[target_feature(enable = "avx2,fma")]
