@@ -15,7 +15,7 @@ mod cpu_clock;
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
 use std::sync::Barrier;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use cpu_clock::cpu_seconds;
 use serde_json::{Map, Value, json};
@@ -193,21 +193,32 @@ fn limits(threads: usize, repeats: usize) -> Value {
     Value::Object(report)
 }
 
-/// Amount of work a second of several threads that begin together, once a repeat.
+/// Amount of work a CPU-second of several threads that begin together, added up, once a repeat. Other work on the same
+/// cores takes time from a thread, but not from this figure.
 fn together(threads: usize, repeats: usize, work: impl Fn() -> f64 + Sync) -> Vec<f64> {
     let barrier = Barrier::new(threads);
     let one = |_| {
         std::thread::scope(|scope| {
             let thread = || {
                 barrier.wait();
-                let start = Instant::now();
-                work() / start.elapsed().as_secs_f64()
+                let (before, start) = (thread_seconds(), Instant::now());
+                let done = work();
+                let wall = start.elapsed().as_secs_f64();
+                done / before.zip(thread_seconds()).map_or(wall, |(from, to)| to - from)
             };
             let all: Vec<_> = (0..threads).map(|_| scope.spawn(thread)).collect();
             all.into_iter().map(|thread| thread.join().expect("a thread ends")).sum()
         })
     };
     (0..repeats).map(one).collect()
+}
+
+/// CPU seconds of this thread, where the system says.
+fn thread_seconds() -> Option<f64> {
+    // The count is up to date when the thread has left its core.
+    std::thread::sleep(Duration::from_micros(50));
+    let counters = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+    counters.split_whitespace().next()?.parse::<u64>().ok().map(|nanoseconds| nanoseconds as f64 * 1e-9)
 }
 
 /// Operations of so many rounds of independent multiply-adds.
@@ -233,8 +244,9 @@ use x86::{sum_of, units};
 #[cfg(target_arch = "x86_64")]
 mod x86 {
     use std::arch::x86_64::{
-        __m512bh, _mm256_fmadd_ps, _mm256_set1_ps, _mm512_add_epi64, _mm512_dpbf16_ps, _mm512_fmadd_ps,
-        _mm512_loadu_epi64, _mm512_reduce_add_epi64, _mm512_set1_epi16, _mm512_set1_epi64, _mm512_set1_ps,
+        __m512bh, _MM_HINT_T0, _mm_prefetch, _mm256_fmadd_ps, _mm256_set1_ps, _mm512_add_epi64, _mm512_dpbf16_ps,
+        _mm512_fmadd_ps, _mm512_loadu_epi64, _mm512_reduce_add_epi64, _mm512_set1_epi16, _mm512_set1_epi64,
+        _mm512_set1_ps,
     };
     use std::hint::black_box;
 
@@ -275,9 +287,12 @@ mod x86 {
     #[target_feature(enable = "avx512f")]
     fn sum_avx512(numbers: &[u64]) -> u64 {
         const SUMS: usize = 8;
+        // What the processor fetches by itself ends at each page of 4 KiB.
+        const AHEAD: usize = 4096;
         let mut sums = [_mm512_set1_epi64(0); SUMS];
         for chunk in numbers.chunks_exact(SUMS * 8) {
             for (i, sum) in sums.iter_mut().enumerate() {
+                _mm_prefetch::<_MM_HINT_T0>(chunk.as_ptr().wrapping_add(i * 8).cast::<i8>().wrapping_add(AHEAD));
                 // SAFETY: the chunk has eight numbers for each of the sums.
                 *sum = _mm512_add_epi64(*sum, unsafe { _mm512_loadu_epi64(chunk.as_ptr().add(i * 8).cast()) });
             }
