@@ -3,8 +3,8 @@
 #
 # The source is the one that the package llama-cpp-python carries, checked by its sha256. Built for this machine's
 # processor, without network parts: llama-bench, llama-batched-bench, llama-server, llama-cli, llama-perplexity,
-# llama-tokenize and llama-quantize end up in FOLDER/llama.cpp/build/bin. Where that crashes, it is built again with the
-# units of the processor named one by one. Needs Python with pip, cmake, a C++ compiler; uses ninja where it is there.
+# llama-tokenize and llama-quantize end up in FOLDER/llama.cpp/build/bin. Where that crashes, it is built again, the
+# last time without AMX. Needs Python with pip, cmake, a C++ compiler; uses ninja where it is there.
 # With JOBS=1 it leaves the second core to others.
 set -euo pipefail
 
@@ -49,7 +49,7 @@ starts() {
     [ "$code" -lt 128 ]
 }
 
-# What this processor has, unit by unit, without AMX: some virtual machines advertise its tiles and refuse them.
+# What this processor has, unit by unit, without AMX.
 explicit() {
     local flags pair
     flags=" $(grep -m1 '^flags' /proc/cpuinfo | cut -d: -f2) "
@@ -64,18 +64,31 @@ explicit() {
     printf -- '-DGGML_%s=OFF\n' AMX_TILE AMX_INT8 AMX_BF16
 }
 
+# Settings of each attempt. GCC 12.2 drops most of the shapes of AMX tiles as dead stores, because its _tile_loadconfig
+# claims to read only 8 bytes of them, and quantized weights then end in an illegal instruction. Last, without AMX, with
+# which llama.cpp is several times slower on them: figures against that build have to say so.
+attempt() {
+    case $1 in
+        1) build -DGGML_NATIVE=ON ;;
+        2) build -DGGML_NATIVE=ON -DCMAKE_CXX_FLAGS="-fno-tree-dse -fno-dse" ;;
+        3)
+            local units
+            mapfile -t units < <(explicit)
+            build -DCMAKE_CXX_FLAGS= "${units[@]}"
+            ;;
+    esac
+}
+
 # What an earlier run has found stays.
-units=(-DGGML_NATIVE=ON)
-if [ -e llama.cpp/build/CMakeCache.txt ]; then units=(); fi
-build "${units[@]}"
-if ! starts; then
-    echo "llama-bench crashes as built for this processor: building again with its units named, without AMX" >&2
-    rm -r llama.cpp/build
-    mapfile -t units < <(explicit)
-    build "${units[@]}"
-    if ! starts; then
-        echo "llama-bench crashes again; its build is in $PWD/llama.cpp/build" >&2
+first=$(cat llama.cpp/build/attempt 2> /dev/null || echo 1)
+for number in $(seq "$first" 3); do
+    attempt "$number"
+    echo "$number" > llama.cpp/build/attempt
+    if starts; then break; fi
+    if [ "$number" = 3 ]; then
+        echo "llama-bench crashes in every way of building it; the last is in $PWD/llama.cpp/build" >&2
         exit 1
     fi
-fi
+    echo "llama-bench crashes as built in attempt $number of 3; building again" >&2
+done
 ls -l llama.cpp/build/bin/llama-bench
