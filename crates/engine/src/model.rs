@@ -1,6 +1,6 @@
 //! A model that is ready to be asked: decoder, tokenizer and chat template of one checkpoint.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -90,11 +90,10 @@ impl Model {
     /// continuation, and the continuation is what the encoding of the whole has beyond the length of that of the context.
     ///
     /// # Errors
-    /// A text cannot be encoded, or a continuation has no tokens.
+    /// A text cannot be encoded, or a continuation has no tokens or more than the context.
     pub fn tokens_of(&self, requests: &[LoglikelihoodRequest]) -> Result<Vec<TokenRequest>, EngineError> {
-        let contexts: BTreeMap<&str, usize> =
-            requests.iter().map(|r| split_spaces(&r.context).0).map(|context| (context, 0)).collect();
-        let names: Vec<&str> = contexts.keys().copied().collect();
+        let names: BTreeSet<&str> = requests.iter().map(|r| split_spaces(&r.context).0).collect();
+        let names: Vec<&str> = names.into_iter().collect();
         let encoded: Result<Vec<Vec<u32>>, _> = names.par_iter().map(|text| self.encode(text)).collect();
         let encoded: BTreeMap<&str, Vec<u32>> = names.into_iter().zip(encoded?).collect();
         let pair = |(i, request): (usize, &LoglikelihoodRequest)| {
@@ -122,7 +121,12 @@ impl Model {
             let context = if before.is_empty() { vec![prefix()?] } else { before.clone() };
             Ok(TokenRequest { context, continuation })
         };
-        requests.par_iter().enumerate().map(pair).collect()
+        let fits = |request: TokenRequest| {
+            // The sum over a part of a continuation would pass for that of the whole.
+            let (tokens, context) = (request.continuation.len(), self.decoder.architecture().context);
+            if tokens <= context { Ok(request) } else { Err(EngineError::TooLong { tokens, context }) }
+        };
+        requests.par_iter().enumerate().map(pair).map(|request| request.and_then(fits)).collect()
     }
 
     /// Encodes with the special tokens of the tokenizer, but for a BOS that the text begins with already.

@@ -2,7 +2,6 @@
 //! against llama.cpp's own vectors and real models.
 
 #![expect(clippy::unwrap_used, reason = "a test stops where its input cannot be read")]
-#![expect(clippy::print_stderr, reason = "a skipped check must be seen")]
 
 use std::path::PathBuf;
 use std::sync::LazyLock;
@@ -12,6 +11,7 @@ use serde_json::Value;
 use weighbridge_engine::files::Checkpoint;
 use weighbridge_engine::files::gguf::Header;
 use weighbridge_engine::tokenizer::{AddSpecial, SpecialText, Tokenizer};
+use weighbridge_reference::{optional_weights, weights};
 
 /// A GGUF header with nothing but metadata.
 #[derive(Clone, Default)]
@@ -352,25 +352,10 @@ fn unigram_takes_the_best_path() {
     assert_eq!(tokenizer.decode(&[6, 3, 4, 1], SpecialText::Hide).unwrap(), "ab a");
 }
 
-/// Where the fetched models are, or `None` after saying so.
-fn fetched(relative: &str) -> Option<PathBuf> {
-    let cache = || {
-        let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
-        let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).or_else(home)?;
-        Some(cache.join("weighbridge/models"))
-    };
-    let path = std::env::var_os("WEIGHBRIDGE_MODELS").map(PathBuf::from).or_else(cache)?.join(relative);
-    if path.exists() {
-        return Some(path);
-    }
-    eprintln!("SKIPPED: {} is absent; benches/fetch_models.py fetches it", path.display());
-    None
-}
-
 /// llama.cpp's `ggml-vocab-*.gguf` with its `.inp` texts and `.out` ids, from the source package of llama-cpp-python.
 #[test]
 fn ids_are_those_of_llama_cpp() {
-    let Some(folder) = fetched("llama-vocabs") else { return };
+    let Some(folder) = weights("llama-vocabs") else { return };
     let mut paths: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     paths.retain(|path| path.extension().is_some_and(|e| e == "gguf"));
     paths.sort();
@@ -430,7 +415,7 @@ fn real_models_agree_with_transformers() {
     // transformers has no text that begins with a sign for a space, since it cannot be told from a space.
     texts.retain(|text| !text.contains('▁'));
     for (file, folder, bos) in MODELS {
-        let Some(path) = fetched(file) else { continue };
+        let Some(path) = optional_weights(file) else { continue };
         let header = Header::parse(&std::fs::read(path).unwrap()).unwrap();
         let start = std::time::Instant::now();
         let tokenizer = Tokenizer::from_gguf(&header).unwrap();
@@ -440,7 +425,9 @@ fn real_models_agree_with_transformers() {
         if folder == "smollm2-f32" {
             assert_eq!(tokenizer.encode("Hello", AddSpecial::Default).unwrap(), [19_556]);
         }
-        let Some(folder) = fetched(folder).filter(|folder| folder.join("tokenizer.json").exists()) else { continue };
+        let Some(folder) = optional_weights(folder).filter(|folder| folder.join("tokenizer.json").exists()) else {
+            continue;
+        };
         let config = std::fs::read(folder.join("tokenizer_config.json")).unwrap();
         let config: Value = serde_json::from_slice(&config).unwrap();
         let json = std::fs::read(folder.join("tokenizer.json")).unwrap();

@@ -1,11 +1,11 @@
 //! What `inspect` finds, against counts made by other means: sizes of files, sums by hand, and gguf-py.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Instant;
 
 use weighbridge_engine::files::FileError;
 use weighbridge_engine::inspect::{Inspection, Options, Part, WindowFacts, inspect};
-use weighbridge_reference::path;
+use weighbridge_reference::{optional_weights, path, weights};
 
 use crate::build::{Gguf, small_gguf, small_safetensors};
 use crate::memory::peak;
@@ -19,21 +19,6 @@ fn look(path: &Path) -> Inspection {
 fn parts(found: &Inspection) -> Vec<u64> {
     let counts = found.parameters.iter().filter(|c| c.part != Part::Buffers);
     counts.map(|c| c.parameters).collect()
-}
-
-/// Where a fetched model is, or `None` after saying so.
-fn real(relative: &str) -> Option<PathBuf> {
-    let cache = || {
-        let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
-        let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).or_else(home)?;
-        Some(cache.join("weighbridge/models"))
-    };
-    let path = std::env::var_os("WEIGHBRIDGE_MODELS").map(PathBuf::from).or_else(cache)?.join(relative);
-    if path.exists() {
-        return Some(path);
-    }
-    eprintln!("SKIPPED: {} is absent; benches/fetch_models.py fetches it", path.display());
-    None
 }
 
 #[test]
@@ -95,7 +80,7 @@ fn memory_follows_context_batch_and_window() {
 /// Totals from `gguf.GGUFReader` 0.19.0; the rest is what `gguf-dump` shows.
 #[test]
 fn real_models() {
-    let Some(smol) = real("SmolLM2-135M-Instruct.Q4_1.gguf") else { return };
+    let Some(smol) = weights("SmolLM2-135M-Instruct.Q4_1.gguf") else { return };
     let started = Instant::now();
     let found = look(&smol);
     assert!(started.elapsed().as_millis() < 500, "{:?}", started.elapsed());
@@ -112,7 +97,7 @@ fn real_models() {
     assert_eq!((found.templates.len(), found.stored[0].dtype.as_str()), (1, "Q4_1"));
     assert!(found.warnings.is_empty(), "{:?}", found.warnings);
 
-    let Some(gemma) = real("gemma-3-270m.Q4_K_M.gguf") else { return };
+    let Some(gemma) = weights("gemma-3-270m.Q4_K_M.gguf") else { return };
     let found = look(&gemma);
     assert_eq!(found.parameters_total, 268_098_176);
     assert_eq!(found.sliding_window, Some(WindowFacts { tokens: 512, layers: Some(15) }));
@@ -120,7 +105,7 @@ fn real_models() {
     assert_eq!((found.tokenizer.adds_bos, found.vocabulary), (Some(true), Some(262_144)));
     assert!(found.templates.is_empty() && found.warnings.is_empty(), "{:?}", found.warnings);
 
-    let Some(qwen) = real("Qwen2.5-Coder-0.5B-Instruct.Q4_K_M.gguf") else { return };
+    let Some(qwen) = optional_weights("Qwen2.5-Coder-0.5B-Instruct.Q4_K_M.gguf") else { return };
     let found = look(&qwen);
     assert_eq!((found.parameters_total, found.tied_head), (630_167_424, Some(false)));
     assert_eq!(found.license, None);
@@ -131,7 +116,7 @@ fn real_models() {
 /// The vocabularies of llama.cpp's tests: metadata of twenty architectures, no tensors, and no reason for a warning.
 #[test]
 fn vocabularies_without_weights() {
-    let Some(folder) = real("llama-vocabs") else { return };
+    let Some(folder) = weights("llama-vocabs") else { return };
     let mut seen = 0;
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();

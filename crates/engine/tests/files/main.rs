@@ -2,7 +2,6 @@
 
 #![expect(
     clippy::expect_used,
-    clippy::print_stderr,
     reason = "the lints leave tests alone, but not the functions that tests share; a test ends where one of these fails, and says what it skips"
 )]
 
