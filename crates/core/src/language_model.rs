@@ -27,7 +27,8 @@ impl Message {
 }
 
 /// What a model is given to go on from.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Prompt {
     /// Plain text, continued as it stands.
     Text(String),
@@ -35,24 +36,99 @@ pub enum Prompt {
     Messages(Vec<Message>),
 }
 
-/// How the next token is chosen.
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// How the next token is chosen. What is not set is left to the model: a host uses its own default, the engine draws from
+/// the distribution as it is (temperature 1, nothing cut off, seed 0).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct Sampling {
     /// What logits are divided by; 0 takes the likeliest token.
-    pub temperature: f64,
-    /// Only the k likeliest tokens; `None` takes all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub temperature: Option<f64>,
+    /// Only the k likeliest tokens.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub top_k: Option<usize>,
-    /// Only the likeliest tokens that together reach this probability; 1 takes all.
-    pub top_p: f64,
-    /// Only tokens at least this many times as likely as the likeliest; 0 takes all.
-    pub min_p: f64,
+    /// Only the likeliest tokens that together reach this probability.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub top_p: Option<f64>,
+    /// Only tokens at least this many times as likely as the likeliest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min_p: Option<f64>,
     /// Seed of the draws.
-    pub seed: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u64>,
 }
 
 impl Sampling {
+    /// Everything left to the model.
+    pub const UNSET: Self = Self { temperature: None, top_k: None, top_p: None, min_p: None, seed: None };
     /// The likeliest token, always.
-    pub const GREEDY: Self = Self { temperature: 0.0, top_k: None, top_p: 1.0, min_p: 0.0, seed: 0 };
+    pub const GREEDY: Self = Self { temperature: Some(0.0), ..Self::UNSET };
+}
+
+/// How much a model thinks before it answers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reasoning {
+    /// As much as it does by itself.
+    #[default]
+    Unset,
+    /// Not at all.
+    Off,
+    /// By a level that hosts know by name.
+    Effort(Effort),
+    /// At most this many tokens.
+    Budget(u32),
+}
+
+impl Reasoning {
+    /// True where nothing is asked for.
+    #[must_use]
+    pub const fn is_unset(&self) -> bool {
+        matches!(self, Self::Unset)
+    }
+}
+
+/// Levels of reasoning, least first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Effort {
+    /// As little as can be.
+    Minimal,
+    /// A little.
+    Low,
+    /// The middle.
+    Medium,
+    /// Much.
+    High,
+    /// More than high.
+    #[serde(rename = "xhigh")]
+    ExtraHigh,
+    /// As much as can be.
+    Max,
+}
+
+impl Effort {
+    /// Every level, least first.
+    pub const ALL: [Self; 6] = [Self::Minimal, Self::Low, Self::Medium, Self::High, Self::ExtraHigh, Self::Max];
+
+    /// The name that hosts use.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Minimal => "minimal",
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+            Self::ExtraHigh => "xhigh",
+            Self::Max => "max",
+        }
+    }
+
+    /// The level with that name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|level| level.as_str() == name)
+    }
 }
 
 /// A text to generate.
@@ -62,10 +138,31 @@ pub struct GenerationRequest {
     pub prompt: Prompt,
     /// It ends before the first of these.
     pub stop: Vec<String>,
-    /// It has at most this many tokens.
+    /// It has at most this many tokens, reasoning included.
     pub max_tokens: usize,
     /// How tokens are chosen.
     pub sampling: Sampling,
+    /// How much the model thinks first.
+    pub reasoning: Reasoning,
+    /// Log-probabilities of the generated tokens, with so many alternatives each; `None` asks for none.
+    pub top_logprobs: Option<u8>,
+    /// Which repeat of the same request this is, from 0: repeats are never answered from each other's cache.
+    pub repeat: u32,
+}
+
+impl GenerationRequest {
+    /// A request that leaves all but the length to the model.
+    pub const fn new(prompt: Prompt, max_tokens: usize) -> Self {
+        Self {
+            prompt,
+            stop: Vec::new(),
+            max_tokens,
+            sampling: Sampling::UNSET,
+            reasoning: Reasoning::Unset,
+            top_logprobs: None,
+            repeat: 0,
+        }
+    }
 }
 
 /// Why a generated text ended.
@@ -76,10 +173,18 @@ pub enum Finish {
     EndOfText,
     /// A stop string came up.
     Stop,
+    /// One of the two: the host does not say which.
+    EndOfTextOrStop,
     /// `max_tokens` were reached.
     MaxTokens,
     /// The context of the model was full.
     ContextFull,
+    /// The model declined to answer.
+    Refused,
+    /// A filter of the host held the prompt or the answer back.
+    Filtered,
+    /// Another reason, which the record of the call names.
+    Other,
 }
 
 /// A generated text.
@@ -89,10 +194,11 @@ pub struct Generation {
     pub text: String,
     /// Why it ended.
     pub finish: Finish,
-    /// Tokens of the prompt.
-    pub prompt_tokens: usize,
-    /// Tokens that were generated, with those of the stop string and the end.
-    pub tokens: usize,
+    /// Tokens of the prompt; `None` where the model does not say.
+    pub prompt_tokens: Option<usize>,
+    /// Tokens that were generated, with those of the stop string, the end and the reasoning; `None` where the model does
+    /// not say.
+    pub tokens: Option<usize>,
     /// Natural log-probability of each of them, before sampling was applied; empty where the model does not say.
     pub logprobs: Vec<f32>,
 }

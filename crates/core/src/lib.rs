@@ -4,21 +4,29 @@
 //! nowhere else.
 
 mod access;
+mod call;
 mod date;
 mod estimate;
 mod id;
 mod language_model;
+mod price;
+mod provider;
 mod sample;
 mod units;
+mod usage;
 
 pub use access::{Access, WeightsTerms};
+pub use call::{Attempt, CALL_VERSION, CallRecord, Cost, ErrorClass, RequestSummary, ServedBy, Timing, TokenLogprob};
 pub use date::{DAYS_PER_MONTH, DateError, DatePrecision, ReleaseDate};
 pub use date::{days_between, format_date, months_between, parse_date};
 pub use estimate::Estimate;
 pub use id::{BenchmarkId, ModelId};
 pub use language_model::{
-    Finish, Generation, GenerationRequest, LanguageModel, Loglikelihood, LoglikelihoodRequest, Message, ModelError,
-    Progress, Prompt, Sampling,
+    Effort, Finish, Generation, GenerationRequest, LanguageModel, Loglikelihood, LoglikelihoodRequest, Message,
+    ModelError, Progress, Prompt, Reasoning, Sampling,
 };
+pub use price::{PriceTier, TokenPrices};
+pub use provider::{Dialect, EndpointFacts, Parameter, Provider, ReasoningControl};
 pub use sample::{SampleRow, SampleState, SampleStream, SampleView, StateCounts, StreamError};
 pub use units::Usd;
+pub use usage::Usage;

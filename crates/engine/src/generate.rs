@@ -276,8 +276,8 @@ impl<'a> Room<'a> {
                 listener(stream.request, "");
                 let answer = Generation {
                     finish,
-                    prompt_tokens: stream.prompt,
-                    tokens: stream.ids.len() - stream.prompt,
+                    prompt_tokens: Some(stream.prompt),
+                    tokens: Some(stream.ids.len() - stream.prompt),
                     logprobs: stream.logprobs,
                     text: stream.text,
                 };

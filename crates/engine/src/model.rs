@@ -173,6 +173,13 @@ impl Model {
         listener: &mut (dyn FnMut(usize, &str) + Send),
     ) -> Result<Vec<Generation>, EngineError> {
         let prompt = |request: &GenerationRequest| {
+            if !request.reasoning.is_unset() {
+                return Err(EngineError::Setting {
+                    name: "reasoning",
+                    value: "set".into(),
+                    expected: "none: the chat template of the model decides",
+                });
+            }
             let text = self.render(&request.prompt)?;
             let ids = match &request.prompt {
                 Prompt::Text(_) => self.encode(&text)?,

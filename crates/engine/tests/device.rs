@@ -144,6 +144,7 @@ fn greedy_texts_are_those_of_the_decoder() {
         stop: Vec::new(),
         max_tokens,
         sampling: Sampling::GREEDY,
+        ..GenerationRequest::new(Prompt::Text(String::new()), 0)
     };
     let beginning = "一丁丂七丄丅丆万丈三上下丌不与丏丐丑丒专";
     let prompts = [
@@ -174,6 +175,7 @@ fn a_real_model_answers_as_by_the_decoder() {
         stop: Vec::new(),
         max_tokens: 8,
         sampling: Sampling::GREEDY,
+        ..GenerationRequest::new(Prompt::Text(String::new()), 0)
     };
     let texts =
         [Device::Cpu, Device::Tensors].map(|d| generated(&weights, d, std::slice::from_ref(&request)).remove(0).text);

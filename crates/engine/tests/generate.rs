@@ -65,8 +65,8 @@ fn texts_end_for_a_reason() {
     let decoder = decoder("qwen3");
     let context = decoder.architecture.context;
     let full = run(&decoder, &[prompt(&vec![3; context - 6], 50), prompt(&[1, 2], 9)], Limits::default());
-    assert_eq!((full[0].finish, full[0].tokens), (Finish::ContextFull, 6));
-    assert_eq!((full[1].finish, full[1].tokens, full[1].prompt_tokens), (Finish::MaxTokens, 9, 2));
+    assert_eq!((full[0].finish, full[0].tokens), (Finish::ContextFull, Some(6)));
+    assert_eq!((full[1].finish, full[1].tokens, full[1].prompt_tokens), (Finish::MaxTokens, Some(9), Some(2)));
     assert_eq!(full[1].logprobs.len(), 9);
     // A stop string that begins in one token and ends two later.
     let text = &full[1].text;
@@ -104,7 +104,7 @@ fn pieces_are_final() {
 fn a_seed_gives_the_same_text_in_any_batch() {
     let decoder = decoder("llama");
     let sampled = |seed| TokenPrompt {
-        sampling: Sampling { temperature: 1.0, top_p: 0.95, seed, ..Sampling::GREEDY },
+        sampling: Sampling { temperature: Some(1.0), top_p: Some(0.95), seed: Some(seed), ..Sampling::UNSET },
         ..prompt(&[1, 2, 3], 20)
     };
     let together = run(&decoder, &[sampled(1), prompt(&[9], 30), sampled(2), sampled(1)], Limits::default());

@@ -165,6 +165,7 @@ fn smollm2_generates_the_same_texts() {
             .collect(),
         max_tokens: 16,
         sampling: Sampling::GREEDY,
+        ..GenerationRequest::new(Prompt::Text(String::new()), 0)
     };
     let requests: Vec<GenerationRequest> = lines.iter().map(request).collect();
     let together = model.generate(&requests, &|_| {}).expect("texts");

@@ -126,22 +126,23 @@ fn generation_that_makes_no_sense_is_refused() {
         stop: Vec::new(),
         max_tokens,
         sampling,
+        ..GenerationRequest::new(Prompt::Text(String::new()), 0)
     };
     let greedy = Sampling::GREEDY;
     for (request, says) in [
         (request("a", 0, greedy), "max-tokens is 0; expected a whole number from 1"),
         (request(&"b".repeat(70), 1, greedy), "tokens are more than the context of the model"),
-        (request("a", 1, Sampling { temperature: -1.0, ..greedy }), "temperature is -1"),
-        (request("a", 1, Sampling { temperature: f64::INFINITY, ..greedy }), "temperature is inf"),
-        (request("a", 1, Sampling { top_p: 0.0, ..greedy }), "top-p is 0"),
-        (request("a", 1, Sampling { min_p: f64::NAN, ..greedy }), "min-p is NaN"),
+        (request("a", 1, Sampling { temperature: Some(-1.0), ..greedy }), "temperature is -1"),
+        (request("a", 1, Sampling { temperature: Some(f64::INFINITY), ..greedy }), "temperature is inf"),
+        (request("a", 1, Sampling { top_p: Some(0.0), ..greedy }), "top-p is 0"),
+        (request("a", 1, Sampling { min_p: Some(f64::NAN), ..greedy }), "min-p is NaN"),
         (request("a", 1, Sampling { top_k: Some(0), ..greedy }), "top-k is 0"),
     ] {
         let message = model.generate(&[request], &|_| {}).map_err(chain).expect_err("a bad request");
         assert!(message.contains(says), "{says}: {message}");
     }
     let answer = model.generate(&[request("a", usize::MAX, greedy)], &|_| {}).expect("an answer");
-    assert!(answer[0].prompt_tokens + answer[0].tokens <= 64);
+    assert!(answer[0].prompt_tokens.zip(answer[0].tokens).is_some_and(|(before, after)| before + after <= 64));
     let messages = GenerationRequest { prompt: Prompt::Messages(vec![Message::user("a")]), ..request("a", 1, greedy) };
     let message = model.generate(&[messages], &|_| {}).map_err(chain).expect_err("no template");
     assert!(message.contains("has no chat template"), "{message}");
@@ -162,8 +163,9 @@ fn a_claimed_context_takes_no_memory() {
         stop: Vec::new(),
         max_tokens: 4,
         sampling: Sampling::GREEDY,
+        ..GenerationRequest::new(Prompt::Text(String::new()), 0)
     };
-    assert_eq!(model.generate(&[request], &|_| {}).expect("an answer")[0].prompt_tokens, 2);
+    assert_eq!(model.generate(&[request], &|_| {}).expect("an answer")[0].prompt_tokens, Some(2));
     let message = model.decoder().cache(usize::MAX / 64).expect_err("no machine has that").to_string();
     assert!(message.starts_with("the system gives no memory for the keys and values of"), "{message}");
 }

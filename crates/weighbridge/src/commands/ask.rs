@@ -25,12 +25,13 @@ pub fn run(args: &AskArgs, screen: Screen) -> anyhow::Result<Answer> {
         stop: args.stop.clone(),
         max_tokens: args.max_tokens as usize,
         sampling: Sampling {
-            temperature: args.temperature,
+            temperature: Some(args.temperature),
             top_k: args.top_k,
-            top_p: args.top_p,
-            min_p: args.min_p,
-            seed: args.seed,
+            top_p: Some(args.top_p),
+            min_p: Some(args.min_p),
+            seed: Some(args.seed),
         },
+        ..GenerationRequest::new(Prompt::Text(String::new()), 0)
     };
     let live = args.format == AskFormat::Text && io::stdout().is_terminal();
     let mut show = |_: usize, piece: &str| {
@@ -42,9 +43,9 @@ pub fn run(args: &AskArgs, screen: Screen) -> anyhow::Result<Answer> {
     let answers = model.generate_with(&[request], &mut show)?;
     let answer = answers.into_iter().next().context("the model gave no answer")?;
     let note = match answer.finish {
-        Finish::MaxTokens => Some(format!("cut off after {} tokens; --max-tokens takes more", answer.tokens)),
+        Finish::MaxTokens => Some(format!("cut off after {} tokens; --max-tokens takes more", args.max_tokens)),
         Finish::ContextFull => Some("cut off where the context of the model is full".to_owned()),
-        Finish::EndOfText | Finish::Stop => None,
+        _ => None,
     };
     match args.format {
         AskFormat::Json => Ok(Answer::plain(json(&as_json(&args.model, &answer))?)),

@@ -1,0 +1,248 @@
+//! The record of one call to a model: what was asked, every attempt, what came back, what it cost.
+//!
+//! One record is one line of a log. Keys never enter a record; what a host says is kept as it said it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Dialect, Finish, Prompt, Reasoning, SampleState, Sampling, Usage, Usd};
+
+/// Version of [`CallRecord`] as written to logs and caches.
+pub const CALL_VERSION: u32 = 1;
+
+/// One call, from the request to its end.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CallRecord {
+    /// Version of this form: [`CALL_VERSION`].
+    pub version: u32,
+    /// Position of the request among those of its run, from 0.
+    pub index: u64,
+    /// Name of the request where its file gives one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// What was asked.
+    pub request: RequestSummary,
+    /// Who answered.
+    pub served_by: ServedBy,
+    /// What became of it. An answer that nobody has scored yet is [`SampleState::Missing`] with a text.
+    pub state: SampleState,
+    /// The text; `None` where there is no answer.
+    pub text: Option<String>,
+    /// What the model thought before, where the host shows it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reasoning: Option<String>,
+    /// Why the text ended; `None` where there is no answer.
+    pub finish: Option<Finish>,
+    /// The host's own word for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finish_stated: Option<String>,
+    /// Log-probabilities of the generated tokens, where asked for and given.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub logprobs: Vec<TokenLogprob>,
+    /// Tokens, in one meaning.
+    pub usage: Usage,
+    /// The host's own statement of usage, as it came.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage_stated: Option<serde_json::Value>,
+    /// Dollars.
+    pub cost: Cost,
+    /// Seconds.
+    pub timing: Timing,
+    /// Every try, the last one included.
+    pub attempts: Vec<Attempt>,
+    /// True where the answer came from the cache: usage, cost and timing are then those of the call that filled it, and
+    /// nothing was spent now.
+    #[serde(default)]
+    pub cached: bool,
+    /// When the call ended, seconds since 1970 UTC.
+    pub ended: f64,
+}
+
+/// What was asked, as far as it changes the answer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RequestSummary {
+    /// Hash of the request as the cache knows it, hexadecimal.
+    pub hash: String,
+    /// What the model goes on from.
+    pub prompt: Prompt,
+    /// Stop strings.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stop: Vec<String>,
+    /// Most tokens of the answer.
+    pub max_tokens: usize,
+    /// How tokens are chosen.
+    #[serde(default)]
+    pub sampling: Sampling,
+    /// How much the model thinks first.
+    #[serde(default, skip_serializing_if = "Reasoning::is_unset")]
+    pub reasoning: Reasoning,
+    /// Alternatives asked for with log-probabilities.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub top_logprobs: Option<u8>,
+    /// Which repeat, from 0.
+    #[serde(default)]
+    pub repeat: u32,
+}
+
+/// Who answered.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ServedBy {
+    /// Provider of the catalog, or `local`.
+    pub provider: String,
+    /// Where its endpoints begin.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub base_url: Option<String>,
+    /// Form in which it was spoken to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dialect: Option<Dialect>,
+    /// The model that was asked for.
+    pub model: String,
+    /// The model that the answer names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model_answered: Option<String>,
+    /// Fingerprint of the system, or digest of the weights, as stated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<String>,
+    /// Behind a router: the host that answered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    /// Quantization that was pinned.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quantization: Option<String>,
+    /// Id that the host gave to the answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub response_id: Option<String>,
+}
+
+/// Natural log-probability of one generated token.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TokenLogprob {
+    /// The token as text.
+    pub token: String,
+    /// Its log-probability; `None` where the host only says that it is not among its likeliest (OpenAI's -9999).
+    pub logprob: Option<f64>,
+    /// The likeliest alternatives, as asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub top: Vec<(String, f64)>,
+}
+
+/// Dollars of a call.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Cost {
+    /// What counts: what the host stated, else what was computed; `None` is unknown.
+    pub usd: Option<Usd>,
+    /// From usage and the catalog's prices on the day of the call.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub computed: Option<Usd>,
+    /// As the host stated it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stated: Option<Usd>,
+}
+
+/// Seconds of a call.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Timing {
+    /// From sending the last attempt to its last byte: what the model took.
+    pub latency: f64,
+    /// From sending the last attempt to the first piece of text; `None` where the answer was not streamed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_token: Option<f64>,
+    /// Waiting for a place among the requests in flight, for limits and between attempts.
+    pub queue: f64,
+}
+
+/// One try.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Attempt {
+    /// When it was sent, seconds since 1970 UTC.
+    pub sent: f64,
+    /// Seconds to its end.
+    pub seconds: f64,
+    /// Status of HTTP; `None` where none came.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    /// What went wrong; `None` where nothing did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<ErrorClass>,
+    /// What the host or the network said, shortened.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// Seconds that were waited afterwards before the next one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waited: Option<f64>,
+    /// Id of the request as the host gave it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
+}
+
+/// What went wrong in an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ErrorClass {
+    /// Too many requests or tokens for now (429).
+    RateLimit,
+    /// Nothing is left on the account; waiting does not help.
+    Quota,
+    /// The host is overloaded (529, 503).
+    Overloaded,
+    /// The host failed (other 5xx).
+    Server,
+    /// The host gave up waiting, or we did.
+    Timeout,
+    /// No connection, or it broke.
+    Connection,
+    /// Another request was in the way (409).
+    Conflict,
+    /// The key is missing or wrong (401, 403).
+    Authentication,
+    /// There is no such model or endpoint (404).
+    NotFound,
+    /// The host cannot take the request (400, 413, 422, ...).
+    BadRequest,
+    /// The answer is not what the dialect says.
+    Malformed,
+    /// The request asks for what the endpoint does not give; it was not sent.
+    Unsupported,
+    /// The limit of dollars was reached; it was not sent.
+    SpendLimit,
+}
+
+impl ErrorClass {
+    /// The name used in files.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::RateLimit => "rate_limit",
+            Self::Quota => "quota",
+            Self::Overloaded => "overloaded",
+            Self::Server => "server",
+            Self::Timeout => "timeout",
+            Self::Connection => "connection",
+            Self::Conflict => "conflict",
+            Self::Authentication => "authentication",
+            Self::NotFound => "not_found",
+            Self::BadRequest => "bad_request",
+            Self::Malformed => "malformed",
+            Self::Unsupported => "unsupported",
+            Self::SpendLimit => "spend_limit",
+        }
+    }
+
+    /// True where a later attempt may succeed.
+    #[must_use]
+    pub const fn may_pass(self) -> bool {
+        matches!(
+            self,
+            Self::RateLimit
+                | Self::Overloaded
+                | Self::Server
+                | Self::Timeout
+                | Self::Connection
+                | Self::Conflict
+                | Self::Malformed
+        )
+    }
+}
