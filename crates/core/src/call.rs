@@ -23,8 +23,8 @@ pub struct CallRecord {
     pub request: RequestSummary,
     /// Who answered.
     pub served_by: ServedBy,
-    /// What became of it. An answer that nobody has scored yet is [`SampleState::Missing`] with a text.
-    pub state: SampleState,
+    /// What became of it.
+    pub state: CallState,
     /// The text; `None` where there is no answer.
     pub text: Option<String>,
     /// What the model thought before, where the host shows it.
@@ -55,6 +55,61 @@ pub struct CallRecord {
     pub cached: bool,
     /// When the call ended, seconds since 1970 UTC.
     pub ended: f64,
+}
+
+/// What became of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CallState {
+    /// There is an answer.
+    Answered,
+    /// There is the beginning of an answer, cut off by a limit of length.
+    Truncated,
+    /// The model or a filter declined.
+    Refused,
+    /// The provider failed after all attempts.
+    ProviderError,
+    /// It was not sent: the endpoint does not take it, or the money was spent.
+    NotSent,
+}
+
+impl CallState {
+    /// Every state, in the order of tables.
+    pub const ALL: [Self; 5] = [Self::Answered, Self::Truncated, Self::Refused, Self::ProviderError, Self::NotSent];
+
+    /// The name used in files.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Answered => "answered",
+            Self::Truncated => "truncated",
+            Self::Refused => "refused",
+            Self::ProviderError => "provider_error",
+            Self::NotSent => "not_sent",
+        }
+    }
+
+    /// The state of a call that ended so.
+    #[must_use]
+    pub const fn of_finish(finish: Finish) -> Self {
+        match finish {
+            Finish::MaxTokens | Finish::ContextFull => Self::Truncated,
+            Finish::Refused | Finish::Filtered => Self::Refused,
+            Finish::EndOfText | Finish::Stop | Finish::EndOfTextOrStop | Finish::Other => Self::Answered,
+        }
+    }
+
+    /// The state of a sample that no scorer can do better with; `None` where a scorer decides.
+    #[must_use]
+    pub const fn sample_state(self) -> Option<SampleState> {
+        match self {
+            Self::Answered => None,
+            Self::Truncated => Some(SampleState::Truncated),
+            Self::Refused => Some(SampleState::Refused),
+            Self::ProviderError => Some(SampleState::ProviderError),
+            Self::NotSent => Some(SampleState::Missing),
+        }
+    }
 }
 
 /// What was asked, as far as it changes the answer.

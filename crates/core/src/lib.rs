@@ -16,7 +16,7 @@ mod units;
 mod usage;
 
 pub use access::{Access, WeightsTerms};
-pub use call::{Attempt, CALL_VERSION, CallRecord, Cost, ErrorClass, RequestSummary, ServedBy, Timing, TokenLogprob};
+pub use call::{Attempt, CALL_VERSION, CallRecord, CallState, Cost, ErrorClass, RequestSummary, ServedBy, Timing, TokenLogprob};
 pub use date::{DAYS_PER_MONTH, DateError, DatePrecision, ReleaseDate};
 pub use date::{days_between, format_date, months_between, parse_date};
 pub use estimate::Estimate;
@@ -26,7 +26,7 @@ pub use language_model::{
     ModelError, Progress, Prompt, Reasoning, Sampling,
 };
 pub use price::{PriceTier, TokenPrices};
-pub use provider::{Dialect, EndpointFacts, Parameter, Provider, ReasoningControl};
+pub use provider::{Dialect, EndpointFacts, Parameter, Provider, Quirk, ReasoningControl};
 pub use sample::{SampleRow, SampleState, SampleStream, SampleView, StateCounts, StreamError};
 pub use units::Usd;
 pub use usage::Usage;

@@ -75,8 +75,59 @@ pub struct Provider {
     pub router: bool,
     /// True where it takes batches.
     pub batch: bool,
+    /// How it departs from its dialect.
+    pub quirks: BTreeSet<Quirk>,
     /// Id of the source.
     pub source: String,
+}
+
+/// How a provider departs from what its dialect usually is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Quirk {
+    /// The length of a chat answer is `max_completion_tokens`, not `max_tokens` (OpenAI).
+    MaxCompletionTokens,
+    /// Reasoning is set by an object `reasoning` with `effort` or `max_tokens` (OpenRouter).
+    ReasoningObject,
+    /// Reasoning is turned off and on by an object `thinking` with a `type` (DeepSeek, Z.ai, Moonshot).
+    ThinkingObject,
+    /// The host of a router is a suffix of the model, `model:host` (Hugging Face).
+    HostSuffix,
+    /// The host and quantization of a router are pinned by an object `provider` (OpenRouter).
+    ProviderObject,
+    /// Streams end without a statement of usage even where it is asked for.
+    NoStreamUsage,
+}
+
+impl Quirk {
+    /// Every quirk, in the order of tables.
+    pub const ALL: [Self; 6] = [
+        Self::MaxCompletionTokens,
+        Self::ReasoningObject,
+        Self::ThinkingObject,
+        Self::HostSuffix,
+        Self::ProviderObject,
+        Self::NoStreamUsage,
+    ];
+
+    /// The name used in files.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::MaxCompletionTokens => "max_completion_tokens",
+            Self::ReasoningObject => "reasoning_object",
+            Self::ThinkingObject => "thinking_object",
+            Self::HostSuffix => "host_suffix",
+            Self::ProviderObject => "provider_object",
+            Self::NoStreamUsage => "no_stream_usage",
+        }
+    }
+
+    /// The quirk with that name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|quirk| quirk.as_str() == name)
+    }
 }
 
 /// A setting of a request that an endpoint may refuse.
