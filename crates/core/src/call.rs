@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Dialect, Finish, Prompt, Reasoning, SampleState, Sampling, Usage, Usd};
+use crate::{Dialect, Finish, GenerationRequest, Prompt, Reasoning, SampleState, Sampling, Usage, Usd};
 
 /// Version of [`CallRecord`] as written to logs and caches.
 pub const CALL_VERSION: u32 = 1;
@@ -115,7 +115,7 @@ impl CallState {
 /// What was asked, as far as it changes the answer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RequestSummary {
-    /// Hash of the request as the cache knows it, hexadecimal.
+    /// Hash of the request as the cache knows it, hexadecimal; empty for a model in this process, which has none.
     pub hash: String,
     /// What the model goes on from.
     pub prompt: Prompt,
@@ -136,6 +136,15 @@ pub struct RequestSummary {
     /// Which repeat, from 0.
     #[serde(default)]
     pub repeat: u32,
+}
+
+impl RequestSummary {
+    /// The summary of a request.
+    #[must_use]
+    pub fn new(hash: String, request: GenerationRequest) -> Self {
+        let GenerationRequest { prompt, stop, max_tokens, sampling, reasoning, top_logprobs, repeat } = request;
+        Self { hash, prompt, stop, max_tokens, sampling, reasoning, top_logprobs, repeat }
+    }
 }
 
 /// Who answered.

@@ -2,8 +2,11 @@
 
 use std::error::Error;
 use std::fmt;
+use std::ops::ControlFlow;
 
 use serde::{Deserialize, Serialize};
+
+use crate::{CallRecord, local};
 
 /// One turn of a conversation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -284,4 +287,19 @@ pub trait LanguageModel: Send + Sync {
     /// # Errors
     /// A request cannot be answered.
     fn generate(&self, requests: &[GenerationRequest], progress: &Progress<'_>) -> Result<Vec<Generation>, ModelError>;
+
+    /// Generates texts and hands over the record of each with its position, from 0, as it ends. What fails fails alone:
+    /// its record says so. Requests are taken as there is room for them, so memory does not grow with their number; a
+    /// break gives up what is under way. Records of models in this process state no cost, no log-probabilities and no
+    /// hash, and the time of the group in which a request was worked on.
+    ///
+    /// # Errors
+    /// The model generates nothing at all.
+    fn generate_each(
+        &self,
+        requests: &mut (dyn Iterator<Item = GenerationRequest> + Send),
+        each: &mut dyn FnMut(usize, CallRecord) -> ControlFlow<()>,
+    ) -> Result<(), ModelError> {
+        local::generate_each(self, requests, each)
+    }
 }

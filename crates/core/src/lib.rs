@@ -1,7 +1,7 @@
 //! The words that every other crate speaks: ids, access, dates, samples, estimates and units.
 //!
-//! Nothing here reads a file, a clock or a network. Types that are written to disk live here or in `lake::schema`, and
-//! nowhere else.
+//! Nothing here reads a file or a network, nor a clock but for the times in records of calls. Types that are written to
+//! disk live here or in `lake::schema`, and nowhere else.
 
 mod access;
 mod call;
@@ -9,6 +9,7 @@ mod date;
 mod estimate;
 mod id;
 mod language_model;
+mod local;
 mod price;
 mod provider;
 mod sample;
@@ -16,7 +17,9 @@ mod units;
 mod usage;
 
 pub use access::{Access, WeightsTerms};
-pub use call::{Attempt, CALL_VERSION, CallRecord, CallState, Cost, ErrorClass, RequestSummary, ServedBy, Timing, TokenLogprob};
+pub use call::{
+    Attempt, CALL_VERSION, CallRecord, CallState, Cost, ErrorClass, RequestSummary, ServedBy, Timing, TokenLogprob,
+};
 pub use date::{DAYS_PER_MONTH, DateError, DatePrecision, ReleaseDate};
 pub use date::{days_between, format_date, months_between, parse_date};
 pub use estimate::Estimate;
@@ -25,6 +28,7 @@ pub use language_model::{
     Effort, Finish, Generation, GenerationRequest, LanguageModel, Loglikelihood, LoglikelihoodRequest, Message,
     ModelError, Progress, Prompt, Reasoning, Sampling,
 };
+pub use local::LOCAL;
 pub use price::{PriceTier, TokenPrices};
 pub use provider::{Dialect, EndpointFacts, Parameter, Provider, Quirk, ReasoningControl};
 pub use sample::{SampleRow, SampleState, SampleStream, SampleView, StateCounts, StreamError};
