@@ -93,7 +93,7 @@ pub trait StreamReader: Send {
 }
 
 /// A form of requests and answers.
-pub trait Wire: Sync {
+pub trait Wire: Send + Sync {
     /// True where the dialect has a place for the setting at all.
     fn carries(&self, parameter: Parameter) -> bool;
 
@@ -125,6 +125,11 @@ pub trait Wire: Sync {
 
     /// Reads an answer in pieces.
     fn stream(&self, request: &GenerationRequest) -> Box<dyn StreamReader>;
+
+    /// What else than the body decides how an answer is read: part of what the cache knows a request by.
+    fn read_by(&self) -> Vec<u8> {
+        Vec::new()
+    }
 
     /// Reads the body of an error.
     fn error(&self, body: &[u8]) -> HostError {

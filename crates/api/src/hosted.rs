@@ -14,7 +14,7 @@ use weighbridge_core::{
 
 use crate::cache::{self, Cache};
 use crate::check::check;
-use crate::dialect::{Delivery, WireReply, wire};
+use crate::dialect::{Delivery, Wire, WireReply, wire};
 use crate::endpoint::Endpoint;
 use crate::error::ApiError;
 use crate::gate::Gate;
@@ -102,6 +102,9 @@ pub struct NumberedRequest {
     pub request: GenerationRequest,
 }
 
+/// A form of request and answer that belongs to one request, such as one that scores a text.
+pub(crate) type OwnForm = Box<dyn Wire>;
+
 /// A hosted model.
 #[derive(Clone, Debug)]
 pub struct Hosted {
@@ -145,6 +148,11 @@ impl Hosted {
         &self.inner.endpoint
     }
 
+    /// The session.
+    pub(crate) fn session(&self) -> &Arc<Session> {
+        &self.inner.session
+    }
+
     /// Requests that may be in flight now, as learnt from the provider.
     #[must_use]
     pub fn in_flight_limit(&self) -> usize {
@@ -153,7 +161,7 @@ impl Hosted {
 
     /// Asks once and waits; pieces of the text go to `watch` as they come.
     pub fn ask(&self, request: NumberedRequest, delivery: Delivery, watch: &mut Watch<'_>) -> CallRecord {
-        self.inner.session.runtime.block_on(self.inner.call(request, delivery, watch))
+        self.inner.session.runtime.block_on(self.inner.call(request, None, delivery, watch))
     }
 
     /// Asks all requests, as many at once as the provider bears, and hands over each record as its call ends. Requests
@@ -167,6 +175,16 @@ impl Hosted {
         delivery: Delivery,
         each: &mut dyn FnMut(CallRecord) -> Result<(), E>,
     ) -> Result<(), E> {
+        self.run_in(&mut requests.map(|request| (request, None)), delivery, each)
+    }
+
+    /// As [`Hosted::run`], with requests that bring a form of their own in place of the endpoint's dialect.
+    pub(crate) fn run_in<E>(
+        &self,
+        requests: &mut dyn Iterator<Item = (NumberedRequest, Option<OwnForm>)>,
+        delivery: Delivery,
+        each: &mut dyn FnMut(CallRecord) -> Result<(), E>,
+    ) -> Result<(), E> {
         let session = &self.inner.session;
         let most = session.options.concurrency;
         let (sender, mut receiver) = mpsc::channel(most);
@@ -174,11 +192,11 @@ impl Hosted {
         let mut in_flight = 0;
         loop {
             while in_flight < most
-                && let Some(request) = requests.next()
+                && let Some((request, own)) = requests.next()
             {
                 let (inner, sender) = (Arc::clone(&self.inner), sender.clone());
                 let call = async move {
-                    let record = inner.call(request, delivery, &mut |_| {}).await;
+                    let record = inner.call(request, own, delivery, &mut |_| {}).await;
                     // The receiver is gone only when the run is given up.
                     let _ = sender.send(record).await;
                 };
@@ -198,27 +216,42 @@ impl Hosted {
 
 impl Inner {
     /// One call to its end. It never fails: what goes wrong is in the record.
-    async fn call(&self, numbered: NumberedRequest, delivery: Delivery, watch: &mut Watch<'_>) -> CallRecord {
+    async fn call(
+        &self,
+        numbered: NumberedRequest,
+        own: Option<OwnForm>,
+        delivery: Delivery,
+        watch: &mut Watch<'_>,
+    ) -> CallRecord {
         let NumberedRequest { index, id, request } = numbered;
         let mut call = Call::new(&self.endpoint, request);
-        let whole = match call.prepared(&self.endpoint) {
+        let prepared = match &own {
+            Some(own) => own.body(&self.endpoint, &call.request, delivery),
+            None => call.prepared(&self.endpoint),
+        };
+        let wire = own.as_deref().unwrap_or_else(|| wire(self.endpoint.dialect));
+        let whole = match prepared {
             Ok(body) => body,
             Err(error) => {
                 return call.not_sent(ErrorClass::Unsupported, error.to_string()).into_record(index, id);
             }
         };
-        call.hash = cache::hash(&self.endpoint, &whole, call.request.repeat);
+        let read_by = wire.read_by();
+        call.hash = if read_by.is_empty() {
+            cache::hash(&self.endpoint, &whole, call.request.repeat)
+        } else {
+            // JSON has no byte 0: nothing else runs together with this.
+            cache::hash(&self.endpoint, &[&whole[..], &[0], &read_by].concat(), call.request.repeat)
+        };
         if let Some(kept) = self.session.options.cache.as_ref().and_then(|cache| cache.get(&call.hash)) {
             watch(kept.text.as_deref().unwrap_or_default());
             return CallRecord { index, id, cached: true, ..kept };
         }
         let body = match delivery {
             Delivery::Whole => whole,
-            Delivery::Streamed => {
-                wire(self.endpoint.dialect).body(&self.endpoint, &call.request, delivery).unwrap_or(whole)
-            }
+            Delivery::Streamed => wire.body(&self.endpoint, &call.request, delivery).unwrap_or(whole),
         };
-        self.attempts(&mut call, &body, delivery, watch).await;
+        self.attempts(&mut call, wire, &body, delivery, watch).await;
         let record = call.into_record(index, id);
         if let Some(cache) = &self.session.options.cache {
             // A full disk must not lose the answer itself.
@@ -227,7 +260,7 @@ impl Inner {
         record
     }
 
-    async fn attempts(&self, call: &mut Call, body: &[u8], delivery: Delivery, watch: &mut Watch<'_>) {
+    async fn attempts(&self, call: &mut Call, wire: &dyn Wire, body: &[u8], delivery: Delivery, watch: &mut Watch<'_>) {
         let mut history = History::default();
         let wanted = Instant::now();
         let mut working = Duration::ZERO;
@@ -242,7 +275,7 @@ impl Inner {
             let begun = Instant::now();
             call.timing.queue = (begun - wanted).saturating_sub(working).as_secs_f64();
             let client = &self.session.client;
-            let attempted = attempt(client, &self.endpoint, &call.request, body.to_vec(), delivery, watch).await;
+            let attempted = attempt(client, wire, &self.endpoint, &call.request, body.to_vec(), delivery, watch).await;
             working += begun.elapsed();
             let wait = self.conclude(call, &attempted, &mut history);
             drop(place);

@@ -7,7 +7,7 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION
 use reqwest::{Client, Response, StatusCode};
 use weighbridge_core::{ErrorClass, GenerationRequest};
 
-use crate::dialect::{Delivery, HostError, StreamReader, Wire, WireError, WireReply, shortened, wire};
+use crate::dialect::{Delivery, HostError, StreamReader, Wire, WireError, WireReply, shortened};
 use crate::endpoint::Endpoint;
 use crate::error::ApiError;
 use crate::retry::class_of;
@@ -69,13 +69,13 @@ pub(crate) type Watch<'a> = dyn FnMut(&str) + Send + 'a;
 /// Sends a request once.
 pub(crate) async fn attempt(
     client: &Client,
+    wire: &dyn Wire,
     endpoint: &Endpoint,
     request: &GenerationRequest,
     body: Vec<u8>,
     delivery: Delivery,
     watch: &mut Watch<'_>,
 ) -> Attempted {
-    let wire = wire(endpoint.dialect);
     let sent = now();
     let start = Instant::now();
     let mut attempted = Attempted {
@@ -151,7 +151,7 @@ fn said(error: &HostError) -> String {
 }
 
 struct Reading<'a> {
-    wire: &'static dyn Wire,
+    wire: &'a dyn Wire,
     endpoint: &'a Endpoint,
     request: &'a GenerationRequest,
     start: Instant,
