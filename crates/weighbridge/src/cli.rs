@@ -1,11 +1,17 @@
 //! The command line: what can be asked, and how `--help` explains it.
 
+mod asking;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use weighbridge_engine::{Device, Options, Precision};
 use weighbridge_gap::lag::LagRule;
+
+pub use asking::{
+    AskArgs, AskFormat, CanaryArgs, GenerateArgs, HostedArgs, ProvidersArgs, SamplingArgs, parse_dialect,
+};
 
 /// How far are open-weights language models behind closed ones?
 ///
@@ -43,8 +49,14 @@ pub enum Command {
     Catalog(CatalogArgs),
     /// Show what a weight file or a model's folder is, from its headers alone: shape, parameters, license, memory.
     Inspect(InspectArgs),
-    /// Ask open weights a question; they run in this process.
+    /// Put a question to one or more models, open and closed, side by side.
     Ask(AskArgs),
+    /// Put a file of questions to a model; every answer is a record of its own.
+    Generate(GenerateArgs),
+    /// List who serves models, how they are spoken to, and whether there is a key.
+    Providers(ProvidersArgs),
+    /// Find out what a hosted model really does: log-probabilities, stops, seeds, context, who answers.
+    Canary(CanaryArgs),
     /// Score continuations after their contexts, by the rules of lm-evaluation-harness.
     Loglikelihood(LoglikelihoodArgs),
     /// The logits of the token after some token ids, for checks from outside.
@@ -201,56 +213,6 @@ impl RunningArgs {
     }
 }
 
-/// Options of `ask`.
-#[derive(Debug, Args)]
-pub struct AskArgs {
-    /// A .gguf file, a folder with safetensors, or hf:OWNER/NAME@REVISION.
-    pub model: String,
-    /// The question; '-' reads it from standard input.
-    pub prompt: String,
-    /// What the model is told before the question.
-    #[arg(long)]
-    pub system: Option<String>,
-    /// Continue the text as it stands, without the chat template of the model.
-    #[arg(long, conflicts_with = "system")]
-    pub raw: bool,
-    /// Longest answer, in tokens.
-    #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..))]
-    pub max_tokens: u32,
-    /// End before this text; may be given several times.
-    #[arg(long, value_name = "TEXT")]
-    pub stop: Vec<String>,
-    /// What logits are divided by; 0 takes the likeliest token.
-    #[arg(long, default_value_t = 0.0, value_parser = parse_temperature, allow_negative_numbers = true)]
-    pub temperature: f64,
-    /// Draw from the K likeliest tokens only.
-    #[arg(long, value_name = "K", value_parser = parse_count)]
-    pub top_k: Option<usize>,
-    /// Draw from the likeliest tokens that together reach this probability.
-    #[arg(long, default_value_t = 1.0, value_parser = parse_top_p, allow_negative_numbers = true)]
-    pub top_p: f64,
-    /// Draw from tokens at least this many times as likely as the likeliest.
-    #[arg(long, default_value_t = 0.0, value_parser = parse_min_p, allow_negative_numbers = true)]
-    pub min_p: f64,
-    /// Seed of the draws.
-    #[arg(long, default_value_t = 0)]
-    pub seed: u64,
-    #[command(flatten)]
-    pub running: RunningArgs,
-    /// Form of the output.
-    #[arg(long, value_enum, default_value_t = AskFormat::Text)]
-    pub format: AskFormat,
-}
-
-/// Form of an answer of a model.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum AskFormat {
-    /// The text as it comes.
-    Text,
-    /// The text with its tokens, log-probabilities and reason to end.
-    Json,
-}
-
 /// Options of `loglikelihood`.
 #[derive(Debug, Args)]
 pub struct LoglikelihoodArgs {
@@ -403,18 +365,6 @@ fn parse_rule(text: &str) -> Result<LagRule, String> {
 
 fn parse_count(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|count| *count > 0).ok_or_else(|| "expected a whole number from 1".to_owned())
-}
-
-fn parse_temperature(text: &str) -> Result<f64, String> {
-    number(text, |x| x >= 0.0 && x.is_finite(), "expected a number from 0")
-}
-
-fn parse_top_p(text: &str) -> Result<f64, String> {
-    number(text, |x| x > 0.0 && x <= 1.0, "expected a number above 0 and at most 1")
-}
-
-fn parse_min_p(text: &str) -> Result<f64, String> {
-    number(text, |x| (0.0..=1.0).contains(&x), "expected a number from 0 to 1")
 }
 
 fn number(text: &str, good: impl Fn(f64) -> bool, expected: &str) -> Result<f64, String> {

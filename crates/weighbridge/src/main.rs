@@ -1,11 +1,15 @@
 //! The program: reads the command line, runs one command, prints its answer and sets the exit code.
 
+mod call_log;
 mod chart;
 mod cli;
 mod commands;
 mod draws_cache;
 mod facts;
 mod render;
+mod requests;
+mod shim;
+mod target;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -21,6 +25,8 @@ pub struct Answer {
     pub text: String,
     /// False where the answer is "no" (exit code 1).
     pub yes: bool,
+    /// True where something that was asked for could not be had, and the text says what (exit code 3).
+    pub failed: bool,
     /// A word to the person at the terminal, on standard error: not part of the answer.
     pub note: Option<String>,
 }
@@ -28,7 +34,7 @@ pub struct Answer {
 impl Answer {
     /// An answer that is no question of yes or no.
     pub fn plain(text: impl Into<String>) -> Self {
-        Self { text: text.into(), yes: true, note: None }
+        Self { text: text.into(), yes: true, failed: false, note: None }
     }
 }
 
@@ -41,6 +47,7 @@ fn main() -> ExitCode {
                 let _ = writeln!(io::stderr(), "note: {note}");
             }
             match print(&answer.text) {
+                Ok(()) if answer.failed => ExitCode::from(3),
                 Ok(()) if answer.yes => ExitCode::SUCCESS,
                 Ok(()) => ExitCode::from(1),
                 Err(error) => fail(&anyhow::Error::new(error).context("cannot write to standard output")),

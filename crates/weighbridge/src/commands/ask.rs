@@ -1,56 +1,172 @@
-//! `weighbridge ask`: one question to open weights.
+//! `weighbridge ask`: one question to one or more models, open and closed, side by side.
 
 use std::io::{self, IsTerminal, Read, Write};
+use std::sync::Arc;
+use std::time::Instant;
 
-use anyhow::Context;
-use serde_json::json;
-use weighbridge_core::{Finish, Generation, GenerationRequest, Message, Prompt, Sampling};
+use anyhow::{Context, bail};
+use weighbridge_api::{Delivery, Endpoint, Hosted, NumberedRequest, Session};
+use weighbridge_catalog::Catalog;
+use weighbridge_core::{CallState, Finish, GenerationRequest, Message, Prompt};
 use weighbridge_engine::Model;
 
 use crate::Answer;
 use crate::cli::{AskArgs, AskFormat};
+use crate::render::reply::{Reply, as_json, as_table, safe};
 use crate::render::{Screen, json};
+use crate::target::{self, Target};
 
 use super::open_weights;
 
-/// Runs the command. At a terminal the answer appears as it is made.
+/// Longest answer unless told otherwise.
+const MAX_TOKENS: u32 = 256;
+
+/// Runs the command. At a terminal the answer of a single model appears as it is made.
 ///
 /// # Errors
-/// The model does not load or cannot take the prompt.
+/// A model cannot be asked at all, or the only one gives no answer.
 pub fn run(args: &AskArgs, screen: Screen) -> anyhow::Result<Answer> {
-    let text = question(&args.prompt)?;
-    let model = open_weights::open(&args.model, args.running.options(), screen)?;
-    let request = GenerationRequest {
-        prompt: prompt(args, &model, text),
-        stop: args.stop.clone(),
-        max_tokens: args.max_tokens as usize,
-        sampling: Sampling {
-            temperature: Some(args.temperature),
-            top_k: args.top_k,
-            top_p: Some(args.top_p),
-            min_p: Some(args.min_p),
-            seed: Some(args.seed),
-        },
-        ..GenerationRequest::new(Prompt::Text(String::new()), 0)
+    let catalog = Catalog::embedded()?;
+    let targets: Vec<Target> =
+        args.models.iter().map(|name| target::find(name, &args.hosted, &catalog)).collect::<Result<_, _>>()?;
+    check_providers(args, &targets)?;
+    let session = match targets.iter().any(|target| matches!(target, Target::Hosted(_))) {
+        true => Some(target::session(&args.hosted)?),
+        false => None,
     };
-    let live = args.format == AskFormat::Text && io::stdout().is_terminal();
-    let mut show = |_: usize, piece: &str| {
+    let text = question(&args.prompt)?;
+    let live = targets.len() == 1 && args.format == AskFormat::Text && io::stdout().is_terminal();
+    let replies = replies(args, targets, session.as_ref(), &text, live, screen)?;
+    match (args.format, replies.as_slice()) {
+        (AskFormat::Json, _) => {
+            let list: Vec<_> = replies.iter().map(as_json).collect();
+            let failed = replies.iter().any(|reply| reply.text.is_none());
+            Ok(Answer { failed, ..Answer::plain(json(&list)?) })
+        }
+        (AskFormat::Text, [reply]) => single(args, reply, live),
+        (AskFormat::Text, _) => side_by_side(&replies, screen),
+    }
+}
+
+/// A key or an address is for one provider: another one must not see it.
+fn check_providers(args: &AskArgs, targets: &[Target]) -> anyhow::Result<()> {
+    let mut providers: Vec<&str> = targets
+        .iter()
+        .filter_map(|target| match target {
+            Target::Hosted(endpoint) => Some(endpoint.provider.id.as_str()),
+            Target::Local(_) => None,
+        })
+        .collect();
+    providers.sort_unstable();
+    providers.dedup();
+    if providers.len() > 1 && args.hosted.key_file.is_some() {
+        bail!("--key-file would give one key to {}; set their variables instead", providers.join(" and "));
+    }
+    if providers.len() > 1 && args.hosted.base_url.is_some() {
+        bail!(
+            "--base-url would stand for {}; write it behind a model, as in vllm:m,base-url=URL",
+            providers.join(" and ")
+        );
+    }
+    Ok(())
+}
+
+/// Answers in the order of the models. Hosts are asked at the same time, open weights here one after another.
+fn replies(
+    args: &AskArgs,
+    targets: Vec<Target>,
+    session: Option<&Arc<Session>>,
+    text: &str,
+    live: bool,
+    screen: Screen,
+) -> anyhow::Result<Vec<Reply>> {
+    let show = move |piece: &str| {
         if live {
             // A terminal that has gone away is noticed when the answer is printed.
             let _ = io::stdout().write_all(safe(piece).as_bytes()).and_then(|()| io::stdout().flush());
         }
     };
-    let answers = model.generate_with(&[request], &mut show)?;
-    let answer = answers.into_iter().next().context("the model gave no answer")?;
-    let note = match answer.finish {
-        Finish::MaxTokens => Some(format!("cut off after {} tokens; --max-tokens takes more", args.max_tokens)),
-        Finish::ContextFull => Some("cut off where the context of the model is full".to_owned()),
-        _ => None,
+    std::thread::scope(|scope| {
+        let mut waiting = Vec::new();
+        let mut here = Vec::new();
+        for (at, target) in targets.into_iter().enumerate() {
+            match (target, session) {
+                (Target::Hosted(endpoint), Some(session)) => {
+                    let name = &args.models[at];
+                    waiting.push((at, scope.spawn(move || hosted(args, name, *endpoint, session, text, show))));
+                }
+                (Target::Local(name), _) => here.push((at, name)),
+                (Target::Hosted(_), None) => bail!("no session for a hosted model"),
+            }
+        }
+        let mut all = Vec::new();
+        for (at, name) in here {
+            all.push((at, local(args, &name, text, show, screen)?));
+        }
+        for (at, thread) in waiting {
+            let reply = thread.join().map_err(|_| anyhow::anyhow!("asking '{}' broke off", args.models[at]))?;
+            all.push((at, reply?));
+        }
+        all.sort_by_key(|(at, _)| *at);
+        Ok(all.into_iter().map(|(_, reply)| reply).collect())
+    })
+}
+
+/// The answer of open weights in this process.
+fn local(
+    args: &AskArgs,
+    name: &str,
+    text: &str,
+    show: impl Fn(&str) + Send + Sync,
+    screen: Screen,
+) -> anyhow::Result<Reply> {
+    let model = open_weights::open(name, args.running.options(), screen)?;
+    let request = GenerationRequest { sampling: args.sampling.local(), ..request(args, prompt(args, &model, text)) };
+    let start = Instant::now();
+    let mut first = None;
+    let mut listen = |_: usize, piece: &str| {
+        first.get_or_insert_with(|| start.elapsed().as_secs_f64());
+        show(piece);
     };
-    match args.format {
-        AskFormat::Json => Ok(Answer::plain(json(&as_json(&args.model, &answer))?)),
-        AskFormat::Text if live => Ok(Answer { note, ..Answer::plain("\n") }),
-        AskFormat::Text => Ok(Answer { note, ..Answer::plain(format!("{}\n", answer.text)) }),
+    let answers = model.generate_with(&[request], &mut listen)?;
+    let answer = answers.into_iter().next().context("the model gave no answer")?;
+    Ok(Reply {
+        model: name.to_owned(),
+        state: CallState::of_finish(answer.finish),
+        finish: Some(answer.finish),
+        input: answer.prompt_tokens.map(|n| n as u64),
+        output: answer.tokens.map(|n| n as u64),
+        text: Some(answer.text),
+        logprobs: answer.logprobs.into_iter().map(f64::from).map(Some).collect(),
+        first_token: first,
+        seconds: start.elapsed().as_secs_f64(),
+        ..Reply::default()
+    })
+}
+
+/// The answer of a host.
+fn hosted(
+    args: &AskArgs,
+    name: &str,
+    endpoint: Endpoint,
+    session: &Arc<Session>,
+    text: &str,
+    show: impl Fn(&str) + Send + Sync,
+) -> anyhow::Result<Reply> {
+    let prompt = if args.raw { Prompt::Text(text.to_owned()) } else { conversation(args, text) };
+    let request = GenerationRequest { sampling: args.sampling.hosted(), ..request(args, prompt) };
+    weighbridge_api::check(&endpoint, &request)?;
+    let model = Hosted::new(endpoint, session)?;
+    let numbered = NumberedRequest { index: 0, id: None, request };
+    Ok(Reply::of_record(name, model.ask(numbered, Delivery::Streamed, &mut |piece| show(piece))))
+}
+
+fn request(args: &AskArgs, prompt: Prompt) -> GenerationRequest {
+    GenerationRequest {
+        stop: args.sampling.stop.clone(),
+        reasoning: args.sampling.reasoning.unwrap_or_default(),
+        top_logprobs: args.sampling.logprobs,
+        ..GenerationRequest::new(prompt, args.sampling.max_tokens.unwrap_or(MAX_TOKENS) as usize)
     }
 }
 
@@ -65,26 +181,52 @@ fn question(prompt: &str) -> anyhow::Result<String> {
 }
 
 /// A conversation where the model takes one, otherwise the text as it stands.
-fn prompt(args: &AskArgs, model: &Model, text: String) -> Prompt {
+fn prompt(args: &AskArgs, model: &Model, text: &str) -> Prompt {
     if args.raw || (!model.has_template() && args.system.is_none()) {
-        return Prompt::Text(text);
+        return Prompt::Text(text.to_owned());
     }
-    let system = args.system.iter().map(|s| Message { role: "system".into(), content: s.clone() });
+    conversation(args, text)
+}
+
+fn conversation(args: &AskArgs, text: &str) -> Prompt {
+    let system = args.system.iter().map(|s| Message::new("system", s.as_str()));
     Prompt::Messages(system.chain([Message::user(text)]).collect())
 }
 
-/// What a model says, without the control characters that steer a terminal.
-fn safe(piece: &str) -> String {
-    piece.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t')).collect()
+/// The text alone; what else there is to say goes to the person at the terminal.
+fn single(args: &AskArgs, reply: &Reply, live: bool) -> anyhow::Result<Answer> {
+    let Some(text) = &reply.text else {
+        bail!("'{}' gave no answer: {}", reply.model, reply.why.as_deref().unwrap_or("it does not say why"));
+    };
+    let most = args.sampling.max_tokens.unwrap_or(MAX_TOKENS);
+    let cut = match reply.finish {
+        Some(Finish::MaxTokens) => Some(format!("cut off after {most} tokens; --max-tokens takes more")),
+        Some(Finish::ContextFull) => Some("cut off where the context of the model is full".to_owned()),
+        Some(Finish::Refused) => Some("the model declined to answer".to_owned()),
+        Some(Finish::Filtered) => Some("a filter of the host held the answer back".to_owned()),
+        _ => None,
+    };
+    let facts = live.then(|| reply.facts());
+    let notes: Vec<String> = cut.into_iter().chain(facts).collect();
+    let note = (!notes.is_empty()).then(|| notes.join("; "));
+    let text = if live { "\n".to_owned() } else { format!("{text}\n") };
+    Ok(Answer { note, ..Answer::plain(text) })
 }
 
-fn as_json(model: &str, answer: &Generation) -> serde_json::Value {
-    json!({
-        "model": model,
-        "text": answer.text,
-        "finish": answer.finish,
-        "prompt_tokens": answer.prompt_tokens,
-        "tokens": answer.tokens,
-        "logprobs": answer.logprobs,
-    })
+fn side_by_side(replies: &[Reply], screen: Screen) -> anyhow::Result<Answer> {
+    let mut out = String::new();
+    for reply in replies {
+        out.push_str(&screen.bold(&safe(&reply.model)));
+        out.push('\n');
+        let text = match (&reply.text, &reply.why) {
+            (Some(text), _) => safe(text),
+            (None, why) => format!("no answer: {}", safe(why.as_deref().unwrap_or("the host does not say why"))),
+        };
+        out.push_str(text.trim_end());
+        out.push_str("\n\n");
+    }
+    out.push_str(&as_table(replies, screen)?);
+    let missing = replies.iter().filter(|reply| reply.text.is_none()).count();
+    let note = (missing > 0).then(|| format!("{missing} of {} models gave no answer", replies.len()));
+    Ok(Answer { note, failed: missing > 0, ..Answer::plain(out) })
 }

@@ -4,6 +4,7 @@ mod ask;
 mod catalog;
 mod compare;
 mod gap;
+pub mod generate;
 mod import;
 mod inspect;
 mod lake;
@@ -38,6 +39,8 @@ pub fn run(cli: Cli, screen: Screen) -> anyhow::Result<Answer> {
         Command::Catalog(args) => catalog::run(&args.command, screen),
         Command::Inspect(args) => inspect::run(&args, screen),
         Command::Ask(args) => ask::run(&args, screen),
+        Command::Generate(args) => generate::run(&args, screen),
+        Command::Providers(_) | Command::Canary(_) => anyhow::bail!("soon"),
         Command::Loglikelihood(args) => loglikelihood::run(&args, screen),
         Command::Logits(args) => logits::run(&args),
         Command::Completions { shell } => {

@@ -5,6 +5,7 @@ pub mod gap_markdown;
 pub mod gap_text;
 pub mod inspect;
 pub mod progress;
+pub mod reply;
 pub mod table;
 
 use std::io::IsTerminal;

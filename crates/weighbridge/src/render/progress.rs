@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -51,6 +51,50 @@ impl Bar {
 }
 
 impl Drop for Bar {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// Time between two looks at what stands beside the bar of calls.
+const REFRESH: Duration = Duration::from_millis(100);
+
+/// A bar over calls, with what has become of them.
+pub struct CallBar {
+    bar: Option<ProgressBar>,
+    shown: Instant,
+}
+
+impl CallBar {
+    /// A bar over so many calls.
+    pub fn new(calls: u64, screen: Screen) -> Self {
+        let bar = screen.progress.then(|| {
+            let bar = ProgressBar::new(calls);
+            let style = ProgressStyle::with_template("[{bar:20}] {pos}/{len}, {eta} left: {msg}");
+            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+            bar
+        });
+        Self { bar, shown: Instant::now() }
+    }
+
+    /// True where the picture is old enough for a new one, so that words are made only when they are shown.
+    pub fn is_due(&self) -> bool {
+        self.bar.is_some() && self.shown.elapsed() > REFRESH
+    }
+
+    /// So many calls have ended, and this is what has become of them.
+    pub fn set(&mut self, done: u64, words: String) {
+        if let Some(bar) = &self.bar {
+            bar.set_message(words);
+            bar.set_position(done);
+            self.shown = Instant::now();
+        }
+    }
+}
+
+impl Drop for CallBar {
     fn drop(&mut self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();

@@ -1,0 +1,204 @@
+//! The file of answers: a header, then one record a line, only ever added to.
+//!
+//! A run that was cut off at any byte goes on: a last line without its end is dropped, requests with an answer are not
+//! asked again, those that failed are. Of several records of one request the last one counts.
+
+use std::fs::{File, OpenOptions};
+use std::io::{BufRead, BufReader, ErrorKind, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use serde::{Deserialize, Serialize};
+use weighbridge_core::{CallRecord, CallState};
+
+use crate::requests::RequestFile;
+
+/// First line of the file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Header {
+    /// What the file is.
+    weighbridge_calls: u32,
+    /// Version of the program that began it.
+    program: String,
+    /// Provider, or `local`.
+    provider: String,
+    /// Model as the provider names it.
+    model: String,
+    /// Address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    base_url: Option<String>,
+    /// Hash of the requests and of the settings that they leave open.
+    requests: String,
+    /// Requests.
+    count: u64,
+}
+
+/// Version of the form of the file.
+const VERSION: u32 = 1;
+
+impl Header {
+    /// The header of a run.
+    pub fn new(provider: &str, model: &str, base_url: Option<&str>, file: &RequestFile) -> Self {
+        Self {
+            weighbridge_calls: VERSION,
+            program: env!("CARGO_PKG_VERSION").to_owned(),
+            provider: provider.to_owned(),
+            model: model.to_owned(),
+            base_url: base_url.map(str::to_owned),
+            requests: file.hash.clone(),
+            count: file.count,
+        }
+    }
+
+    fn same_run(&self, other: &Self) -> bool {
+        let key = |h: &Self| {
+            (h.weighbridge_calls, h.provider.clone(), h.model.clone(), h.base_url.clone(), h.requests.clone())
+        };
+        key(self) == key(other)
+    }
+}
+
+/// Positions of requests that have an answer.
+#[derive(Debug, Default)]
+pub struct Done {
+    bits: Vec<u64>,
+    count: u64,
+}
+
+impl Done {
+    /// True where the request has an answer.
+    pub fn contains(&self, index: u64) -> bool {
+        self.bits.get((index / 64) as usize).is_some_and(|word| word & (1 << (index % 64)) != 0)
+    }
+
+    /// How many.
+    pub const fn count(&self) -> u64 {
+        self.count
+    }
+
+    fn insert(&mut self, index: u64) {
+        let word = (index / 64) as usize;
+        if self.bits.len() <= word {
+            self.bits.resize(word + 1, 0);
+        }
+        if !self.contains(index) {
+            self.bits[word] |= 1 << (index % 64);
+            self.count += 1;
+        }
+    }
+}
+
+/// What is read of a record to go on.
+#[derive(Deserialize)]
+struct Beginning {
+    index: u64,
+    state: CallState,
+}
+
+/// Where records go.
+#[derive(Debug)]
+pub struct CallLog {
+    /// `None` is standard output.
+    file: Option<(PathBuf, File)>,
+    done: Arc<Done>,
+    line: Vec<u8>,
+}
+
+impl CallLog {
+    /// Begins a file, or goes on with one; without a path records go to standard output, without a header.
+    ///
+    /// # Errors
+    /// The file belongs to another run, is no such file, or cannot be written.
+    pub fn open(path: Option<&Path>, header: &Header) -> anyhow::Result<Self> {
+        let Some(path) = path else {
+            return Ok(Self { file: None, done: Arc::default(), line: Vec::new() });
+        };
+        let cannot = || format!("cannot write {}", path.display());
+        let mut file = match OpenOptions::new().read(true).write(true).open(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                OpenOptions::new().read(true).write(true).create_new(true).open(path).with_context(cannot)?
+            }
+            Err(error) => return Err(error).with_context(cannot),
+        };
+        let done = resume(&mut file, path, header)?;
+        let mut log =
+            Self { file: Some((path.to_owned(), file)), done: Arc::new(done.unwrap_or_default()), line: Vec::new() };
+        if log.size()? == 0 {
+            log.put(header)?;
+        }
+        Ok(log)
+    }
+
+    /// Requests that have an answer from before.
+    pub fn done_set(&self) -> Arc<Done> {
+        Arc::clone(&self.done)
+    }
+
+    /// Adds a record, in one write: a program that is killed leaves at most one line without its end.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn write(&mut self, record: &CallRecord) -> anyhow::Result<()> {
+        self.put(record)
+    }
+
+    fn put(&mut self, value: &impl Serialize) -> anyhow::Result<()> {
+        self.line.clear();
+        serde_json::to_writer(&mut self.line, value)?;
+        self.line.push(b'\n');
+        match &mut self.file {
+            Some((path, file)) => {
+                file.write_all(&self.line).with_context(|| format!("cannot write {}", path.display()))
+            }
+            None => crate::commands::generate::to_stdout(&self.line),
+        }
+    }
+
+    fn size(&self) -> anyhow::Result<u64> {
+        Ok(match &self.file {
+            Some((_, file)) => file.metadata()?.len(),
+            None => 0,
+        })
+    }
+}
+
+/// Reads what is there and stands at its end, behind the last whole line; `None` where there is nothing.
+fn resume(file: &mut File, path: &Path, header: &Header) -> anyhow::Result<Option<Done>> {
+    let name = path.display();
+    let mut reader = BufReader::new(&mut *file);
+    let mut line = Vec::new();
+    let mut whole = 0;
+    let mut done = Done::default();
+    let mut number = 0;
+    loop {
+        line.clear();
+        let length = reader.read_until(b'\n', &mut line).with_context(|| format!("cannot read {name}"))?;
+        if !line.ends_with(b"\n") {
+            break;
+        }
+        number += 1;
+        if number == 1 {
+            let found: Header = serde_json::from_slice(&line)
+                .with_context(|| format!("{name} is no file of answers; name another with --output"))?;
+            if !found.same_run(header) {
+                bail!("{name} holds answers of another model or to other requests; name another file with --output");
+            }
+        } else {
+            let record: Beginning =
+                serde_json::from_slice(&line).with_context(|| format!("{name}, line {number}: no record of a call"))?;
+            if !matches!(record.state, CallState::ProviderError | CallState::NotSent) {
+                done.insert(record.index);
+            }
+        }
+        whole += length as u64;
+    }
+    drop(reader);
+    // A file that is not ours is left as it is.
+    if number == 0 && !line.is_empty() && !line.starts_with(b"{\"weighbridge_calls\"") {
+        bail!("{name} is no file of answers; name another with --output");
+    }
+    file.set_len(whole).and_then(|()| file.seek(SeekFrom::End(0))).with_context(|| format!("cannot write {name}"))?;
+    Ok((number > 0).then_some(done))
+}

@@ -1,0 +1,228 @@
+//! `weighbridge generate`: a file of requests to one model; each answer is written as it comes.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use anyhow::{Context, bail};
+use weighbridge_api::{Cache, Delivery, Hosted, NumberedRequest, Session, SessionOptions};
+use weighbridge_catalog::Catalog;
+use weighbridge_core::{CallRecord, CallState, ErrorClass, LOCAL, LanguageModel};
+
+use crate::Answer;
+use crate::call_log::{CallLog, Header};
+use crate::cli::GenerateArgs;
+use crate::render::progress::CallBar;
+use crate::render::reply::dollars;
+use crate::render::{Screen, count};
+use crate::requests::{Defaults, RequestFile};
+use crate::target::{self, Target};
+
+use super::open_weights;
+
+/// Longest answer unless told otherwise.
+const MAX_TOKENS: u32 = 1024;
+
+/// Runs the command.
+///
+/// # Errors
+/// A line is no request, the model cannot be asked, or the answers cannot be written.
+pub fn run(args: &GenerateArgs, screen: Screen) -> anyhow::Result<Answer> {
+    let catalog = Catalog::embedded()?;
+    let target = target::find(&args.model, &args.hosted, &catalog)?;
+    let sampling = match &target {
+        Target::Local(_) => args.sampling.local(),
+        Target::Hosted(_) => args.sampling.hosted(),
+    };
+    let defaults = Defaults {
+        max_tokens: args.sampling.max_tokens.unwrap_or(MAX_TOKENS) as usize,
+        stop: args.sampling.stop.clone(),
+        sampling,
+        reasoning: args.sampling.reasoning.unwrap_or_default(),
+        top_logprobs: args.sampling.logprobs,
+    };
+    let file = RequestFile::open(&args.requests, defaults)?;
+    match target {
+        Target::Hosted(endpoint) => {
+            file.check(|request| Ok(weighbridge_api::check(&endpoint, request)?))?;
+            let cache =
+                if args.no_cache { None } else { target::cache_folder("answers").map(Cache::open).transpose()? };
+            let session = Session::new(SessionOptions { cache, ..target::session_options(&args.hosted) })?;
+            let model = Hosted::new(*endpoint, &session)?;
+            hosted(args, &model, &file, screen)
+        }
+        Target::Local(name) => local(args, &name, &file, screen),
+    }
+}
+
+fn hosted(args: &GenerateArgs, model: &Hosted, file: &RequestFile, screen: Screen) -> anyhow::Result<Answer> {
+    let endpoint = model.endpoint();
+    let header = Header::new(&endpoint.provider.id, &endpoint.model, Some(&endpoint.base_url), file);
+    let delivery = if args.stream { Delivery::Streamed } else { Delivery::Whole };
+    all(args, &header, file, screen, |requests, each| model.run(requests, delivery, each))
+}
+
+fn local(args: &GenerateArgs, name: &str, file: &RequestFile, screen: Screen) -> anyhow::Result<Answer> {
+    if args.batch {
+        bail!("--batch is for hosted models; '{name}' runs in this process");
+    }
+    let model = open_weights::open(name, args.running.options(), screen)?;
+    all(args, &Header::new(LOCAL, name, None, file), file, screen, |requests, each| {
+        // Positions among those still to be asked, with what they are in the file.
+        let places = Mutex::new(BTreeMap::new());
+        let held = || places.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut texts = requests.enumerate().map(|(at, numbered)| {
+            held().insert(at, (numbered.index, numbered.id));
+            numbered.request
+        });
+        let mut failed = Ok(());
+        model.generate_each(&mut texts, &mut |at, record| {
+            let (index, id) = held().remove(&at).unwrap_or((at as u64, None));
+            failed = each(CallRecord { index, id, ..record });
+            if failed.is_err() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })?;
+        failed
+    })
+}
+
+/// Takes records as they come.
+type Each<'a> = &'a mut dyn FnMut(CallRecord) -> anyhow::Result<()>;
+/// Requests as there is room for them.
+type Requests<'a> = &'a mut (dyn Iterator<Item = NumberedRequest> + Send);
+
+/// Asks what has no answer yet and writes down what comes.
+fn all(
+    args: &GenerateArgs,
+    header: &Header,
+    file: &RequestFile,
+    screen: Screen,
+    ask: impl FnOnce(Requests<'_>, Each<'_>) -> anyhow::Result<()>,
+) -> anyhow::Result<Answer> {
+    let mut log = CallLog::open(args.output.as_deref(), header)?;
+    let done = log.done_set();
+    let mut tally = Tally::new(file.count - done.count(), screen);
+    let spent = AtomicBool::new(false);
+    let mut broken = None;
+    let mut lines = file.read()?;
+    let mut requests = std::iter::from_fn(|| {
+        if spent.load(Ordering::Relaxed) {
+            return None;
+        }
+        match lines.find(|line| !line.as_ref().is_ok_and(|request| done.contains(request.index)))? {
+            Ok(request) => Some(request),
+            Err(error) => {
+                broken = Some(error);
+                None
+            }
+        }
+    });
+    ask(&mut requests, &mut |record| {
+        if is_spent(&record) {
+            // Nothing was asked, so nothing is written: the next run with more money asks it.
+            spent.store(true, Ordering::Relaxed);
+            return Ok(());
+        }
+        tally.add(&record);
+        log.write(&record)
+    })?;
+    if let Some(error) = broken {
+        return Err(error);
+    }
+    let more =
+        spent.into_inner().then(|| "stopped at --max-cost; the same command with a higher one goes on".to_owned());
+    Ok(tally.answer(args.output.is_some(), done.count(), more))
+}
+
+fn is_spent(record: &CallRecord) -> bool {
+    record.state == CallState::NotSent
+        && record.attempts.last().is_some_and(|last| last.error == Some(ErrorClass::SpendLimit))
+}
+
+/// What has become of the requests so far.
+struct Tally {
+    states: [u64; CallState::ALL.len()],
+    cached: u64,
+    input: u64,
+    output: u64,
+    usd: f64,
+    unpriced: u64,
+    bar: CallBar,
+    start: std::time::Instant,
+}
+
+impl Tally {
+    fn new(requests: u64, screen: Screen) -> Self {
+        Self {
+            states: [0; CallState::ALL.len()],
+            cached: 0,
+            input: 0,
+            output: 0,
+            usd: 0.0,
+            unpriced: 0,
+            bar: CallBar::new(requests, screen),
+            start: std::time::Instant::now(),
+        }
+    }
+
+    fn add(&mut self, record: &CallRecord) {
+        let at = CallState::ALL.iter().position(|state| *state == record.state).unwrap_or_default();
+        self.states[at] += 1;
+        self.input += record.usage.input.unwrap_or(0);
+        self.output += record.usage.output.unwrap_or(0);
+        if record.cached {
+            self.cached += 1;
+        } else if let Some(usd) = record.cost.usd {
+            self.usd += usd.0;
+        } else if record.text.is_some() {
+            self.unpriced += 1;
+        }
+        let done = self.states.iter().sum();
+        if self.bar.is_due() {
+            self.bar.set(done, format!("{}, {}", self.states(), self.money()));
+        }
+    }
+
+    /// Counts by state, those that occur.
+    fn states(&self) -> String {
+        let named = CallState::ALL.iter().zip(self.states).filter(|(_, n)| *n > 0);
+        named.map(|(state, n)| format!("{n} {}", state.as_str())).collect::<Vec<_>>().join(", ")
+    }
+
+    fn money(&self) -> String {
+        let known = dollars(weighbridge_core::Usd(self.usd));
+        match self.unpriced {
+            0 => known,
+            n => format!("{known} and {} of unknown price", count(n as usize, "answer")),
+        }
+    }
+
+    fn answer(&self, to_file: bool, before: u64, more: Option<String>) -> Answer {
+        let total: u64 = self.states.iter().sum();
+        let failed = self.states[3] + self.states[4] > 0 || more.is_some();
+        let seconds = self.start.elapsed().as_secs_f64();
+        let mut text = count(total as usize, "request");
+        if before > 0 {
+            text = format!("{} have answers from before; {text}", count(before as usize, "request"));
+        }
+        if total > 0 {
+            text.push_str(&format!(": {}", self.states()));
+        }
+        if self.cached > 0 {
+            text.push_str(&format!(", {} of them kept from earlier", self.cached));
+        }
+        text.push_str(&format!("; {} tokens in, {} out; {}; {seconds:.1} s", self.input, self.output, self.money()));
+        if to_file {
+            Answer { failed, note: more, ..Answer::plain(text + "\n") }
+        } else {
+            let note = more.into_iter().chain([text]).collect::<Vec<_>>().join("; ");
+            Answer { failed, note: Some(note), ..Answer::plain("") }
+        }
+    }
+}
+
+/// Standard output, as a place for records.
+pub fn to_stdout(line: &[u8]) -> anyhow::Result<()> {
+    io::stdout().lock().write_all(line).context("cannot write to standard output")
+}
