@@ -244,7 +244,12 @@ fn ending(answer: &Value) -> Result<(Option<Finish>, Option<String>), WireError>
         Some("failed") => return Err(WireError::Host(failure(answer.get("error").unwrap_or(&Value::Null)))),
         Some("cancelled") => {
             let message = "the host cancelled the answer".to_owned();
-            return Err(WireError::Host(HostError { status: Some(500), code: Some("cancelled".into()), message }));
+            return Err(WireError::Host(HostError {
+                status: Some(500),
+                code: Some("cancelled".into()),
+                message,
+                ..HostError::default()
+            }));
         }
         Some(other) => {
             return Err(WireError::Malformed(format!("an answer whose status is {:?}", shortened(other))));
