@@ -63,6 +63,8 @@ pub struct HostError {
     pub code: Option<String>,
     /// For people.
     pub message: String,
+    /// How long the body asks to wait before the next attempt, as Google's does.
+    pub retry_after: Option<std::time::Duration>,
 }
 
 /// Why a body is no answer.
@@ -202,6 +204,7 @@ pub(crate) fn read_error(body: &[u8]) -> HostError {
         status,
         code: named("code").or_else(|| named("type")).or_else(|| named("status")),
         message: shortened(&message),
+        retry_after: None,
     }
 }
 

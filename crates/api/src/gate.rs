@@ -1,30 +1,38 @@
 //! How many requests a provider has at once, and when it has had enough.
 //!
-//! The number of requests in flight grows by one for each answer until the first sign of a limit (slow start), afterwards
-//! by one for each round of answers, and falls to seven tenths at a limit (additive increase, multiplicative decrease:
-//! Chiu and Jain, "Analysis of the Increase and Decrease Algorithms for Congestion Avoidance in Computer Networks", 1989).
-//! What a provider's headers say about what is left until a reset is kept to.
+//! The number of requests in flight grows by one for each answer (slow start) until the first sign of a limit; at a limit
+//! it falls to seven tenths, from where it grows by one for each round of answers (additive increase, multiplicative
+//! decrease: Chiu and Jain, "Analysis of the Increase and Decrease Algorithms for Congestion Avoidance in Computer
+//! Networks", 1989). Requests of one model enter in the order in which they came: only the first of them waits for the
+//! gate, the others wait for its turn, so no wake-up is lost and none is shared by thousands.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::collections::BTreeMap;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use reqwest::header::HeaderMap;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
-use crate::limits::{Left, left_in};
+use crate::limits::{Budgets, Need, Sent};
 
 /// Requests in flight at the start.
 const FIRST: f64 = 16.0;
 /// What is left of the number of requests in flight at a limit.
 const CUT: f64 = 0.7;
-/// Cuts closer together than this count as one: they answer the same burst.
-const CUT_ONCE_IN: Duration = Duration::from_secs(1);
+/// What of that starts at once after a pause; the rest follows the answers, as at the start.
+const AFTER_PAUSE: f64 = 0.25;
 
-/// Lets so many requests through.
+/// Lets so many requests through to one provider.
 #[derive(Debug)]
 pub(crate) struct Gate {
     state: Mutex<State>,
+    /// Signals to the first request of each lane that it should look again.
     changed: Notify,
+    lanes: Mutex<BTreeMap<String, Arc<Lane>>>,
+    /// Resets that are further away are not waited for.
+    longest: Duration,
 }
 
 #[derive(Debug)]
@@ -32,121 +40,153 @@ struct State {
     in_flight: usize,
     limit: f64,
     most: f64,
-    growing_fast: bool,
+    /// Below this the limit grows fast.
+    threshold: f64,
+    /// Requests that entered before this answer for the limit as it was.
     last_cut: Option<Instant>,
+}
+
+/// The requests of one model: providers limit each by itself.
+#[derive(Debug)]
+pub(crate) struct Lane {
+    state: Mutex<LaneState>,
+    /// Held by the request that enters next.
+    turn: tokio::sync::Mutex<()>,
+}
+
+#[derive(Debug)]
+struct LaneState {
     paused_until: Option<Instant>,
-    left: Left,
+    budgets: Budgets,
 }
 
 /// A place among the requests in flight; it is given back when dropped.
 #[derive(Debug)]
-pub(crate) struct Place<'a>(&'a Gate);
+pub(crate) struct Place<'a> {
+    gate: &'a Gate,
+    lane: &'a Lane,
+    entered: Instant,
+    sent: Sent,
+}
 
 impl Gate {
-    pub(crate) fn new(most: usize) -> Self {
+    /// A gate for at most so many requests; resets further away than `longest` are not waited for.
+    pub(crate) fn new(most: usize, longest: Duration) -> Self {
         let most = most.max(1) as f64;
-        let state = State {
-            in_flight: 0,
-            limit: FIRST.min(most),
-            most,
-            growing_fast: true,
-            last_cut: None,
-            paused_until: None,
-            left: Left::default(),
-        };
-        Self { state: Mutex::new(state), changed: Notify::new() }
+        let limit = FIRST.min(most);
+        let state = State { in_flight: 0, limit, most, threshold: most, last_cut: None };
+        Self { state: Mutex::new(state), changed: Notify::new(), lanes: Mutex::default(), longest }
     }
 
-    /// Waits for a place.
-    pub(crate) async fn enter(&self, tokens: u64) -> Place<'_> {
+    /// The lane of a model.
+    pub(crate) fn lane(&self, model: &str) -> Arc<Lane> {
+        let mut lanes = lock(&self.lanes);
+        let new = || {
+            let state = LaneState { paused_until: None, budgets: Budgets::new(self.longest) };
+            Arc::new(Lane { state: Mutex::new(state), turn: tokio::sync::Mutex::default() })
+        };
+        Arc::clone(lanes.entry(model.to_owned()).or_insert_with(new))
+    }
+
+    /// Waits for a place. Given up at any point, nothing is held.
+    pub(crate) async fn enter<'a>(&'a self, lane: &'a Lane, need: Need) -> Place<'a> {
+        let _turn = lane.turn.lock().await;
         loop {
-            // Before the look at the state, so that no change in between is missed.
-            let changed = self.changed.notified();
-            let entry = self.state().try_enter(Instant::now(), tokens);
-            let until = match entry {
-                Entry::In => return Place(self),
-                Entry::At(until) => until,
-                Entry::WhenChanged => {
-                    changed.await;
-                    continue;
-                }
-            };
-            tokio::select! {
-                () = tokio::time::sleep_until(until.into()) => {}
-                () = changed => {}
+            let mut changed = pin!(self.changed.notified());
+            // From here on changes are noticed, so that none between the look and the wait is missed.
+            changed.as_mut().enable();
+            match self.try_enter(lane, Instant::now(), need) {
+                Entry::In(place) => return place,
+                Entry::WhenChanged => changed.await,
+                Entry::At(until) => tokio::select! {
+                    () = tokio::time::sleep_until(until) => {}
+                    () = changed => {}
+                },
             }
         }
     }
 
-    /// An answer came.
-    pub(crate) fn answered(&self, headers: &HeaderMap) {
-        let mut state = self.state();
-        let step = if state.growing_fast { 1.0 } else { 1.0 / state.limit };
-        let before = state.limit.floor();
-        state.limit = (state.limit + step).min(state.most);
-        state.left.learn(left_in(headers, Instant::now()));
-        let grown = state.limit.floor() > before;
-        drop(state);
-        if grown {
-            self.changed.notify_one();
+    fn try_enter<'a>(&'a self, lane: &'a Lane, now: Instant, need: Need) -> Entry<'a> {
+        let mut of_lane = lock(&lane.state);
+        let paused = of_lane.paused_until.filter(|&until| until > now);
+        if let Some(until) = paused.max(of_lane.budgets.wait_until(now, need)) {
+            return Entry::At(until);
         }
-    }
-
-    /// The provider has had enough; with a wait that it asked for, nobody enters before it is over.
-    pub(crate) fn limited(&self, headers: &HeaderMap, wait: Option<Duration>) {
-        let now = Instant::now();
-        let mut state = self.state();
-        state.growing_fast = false;
-        if state.last_cut.is_none_or(|cut| now.duration_since(cut) > CUT_ONCE_IN) {
-            state.limit = (state.limit * CUT).max(1.0);
-            state.last_cut = Some(now);
+        let mut state = lock(&self.state);
+        if state.in_flight >= (state.limit as usize).max(1) {
+            return Entry::WhenChanged;
         }
-        if let Some(until) = wait.and_then(|wait| now.checked_add(wait)) {
-            state.paused_until = Some(state.paused_until.map_or(until, |old| old.max(until)));
-        }
-        state.left.learn(left_in(headers, now));
+        state.in_flight += 1;
+        let sent = of_lane.budgets.send(need);
+        Entry::In(Place { gate: self, lane, entered: now, sent })
     }
 
     /// Requests that may be in flight now.
     pub(crate) fn limit(&self) -> usize {
-        self.state().limit as usize
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        // Nothing in here panics half-way through a change.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state).limit as usize
     }
 }
 
-enum Entry {
-    In,
+enum Entry<'a> {
+    In(Place<'a>),
     At(Instant),
     WhenChanged,
 }
 
-impl State {
-    fn try_enter(&mut self, now: Instant, tokens: u64) -> Entry {
-        if let Some(until) = self.paused_until {
-            if now < until {
-                return Entry::At(until);
-            }
-            self.paused_until = None;
+impl Place<'_> {
+    /// An answer came, of so many tokens where the host says.
+    pub(crate) fn answered(&self, headers: &HeaderMap, output: Option<u64>) {
+        let mut lane = lock(&self.lane.state);
+        lane.budgets.learn(headers, self.sent, Instant::now());
+        if let Some(output) = output {
+            lane.budgets.answered(output);
         }
-        if self.in_flight >= (self.limit as usize).max(1) {
-            return Entry::WhenChanged;
-        }
-        if let Some(until) = self.left.wait_until(now, tokens) {
-            return Entry::At(until);
-        }
-        self.left.take(tokens);
-        self.in_flight += 1;
-        Entry::In
+        drop(lane);
+        lock(&self.gate.state).grow(self.entered);
+    }
+
+    /// The provider has had enough; with a wait that it asked for, no request of this model enters before it is over.
+    pub(crate) fn limited(&self, headers: &HeaderMap, wait: Option<Duration>) {
+        let now = Instant::now();
+        let until = wait.and_then(|wait| now.checked_add(wait));
+        lock(&self.gate.state).cut(self.entered, now, until.is_some());
+        let mut lane = lock(&self.lane.state);
+        lane.paused_until = lane.paused_until.max(until);
+        lane.budgets.learn(headers, self.sent, now);
     }
 }
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        self.0.state().in_flight -= 1;
-        self.0.changed.notify_one();
+        lock(&self.gate.state).in_flight -= 1;
+        // Whatever has changed since the last look is seen now: limits change only while a place is held.
+        self.gate.changed.notify_waiters();
     }
+}
+
+impl State {
+    fn grow(&mut self, entered: Instant) {
+        // Answers to what was sent before a cut say nothing about what fits since; nor do answers where nobody waited.
+        let old = self.last_cut.is_some_and(|cut| entered < cut);
+        if old || (self.in_flight as f64) < self.limit / 2.0 {
+            return;
+        }
+        let step = if self.limit < self.threshold { 1.0 } else { 1.0 / self.limit };
+        self.limit = (self.limit + step).min(self.most);
+    }
+
+    /// Cuts once for all refusals of what was in flight together.
+    fn cut(&mut self, entered: Instant, now: Instant, paused: bool) {
+        if self.last_cut.is_some_and(|cut| entered < cut) {
+            return;
+        }
+        self.last_cut = Some(now);
+        self.threshold = (self.limit * CUT).max(1.0);
+        self.limit = if paused { (self.threshold * AFTER_PAUSE).max(1.0) } else { self.threshold };
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing in here panics half-way through a change.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -2,25 +2,26 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use reqwest::Client;
-use tokio::runtime::Runtime;
-use tokio::sync::mpsc;
+use tokio::runtime::{Handle, Runtime};
+use tokio::task::JoinSet;
 use weighbridge_core::{
     Attempt, CALL_VERSION, CallRecord, CallState, Cost, ErrorClass, GenerationRequest, RequestSummary, ServedBy,
     Timing, Usage,
 };
 
+use crate::attempts::Way;
 use crate::cache::{self, Cache};
 use crate::check::check;
 use crate::dialect::{Delivery, Wire, WireReply, wire};
 use crate::endpoint::Endpoint;
 use crate::error::ApiError;
-use crate::gate::Gate;
-use crate::retry::{History, RetryPolicy, stated_wait};
+use crate::gate::{Gate, Lane};
+use crate::retry::RetryPolicy;
 use crate::spend::Spend;
-use crate::transport::{Attempted, Watch, attempt, client, header, now};
+use crate::transport::{Watch, client, now};
 
 /// Settings of all calls of a process.
 #[derive(Clone, Debug)]
@@ -52,7 +53,9 @@ impl Default for SessionOptions {
 /// What all hosted models of a process share: connections, limits by provider, the money.
 #[derive(Debug)]
 pub struct Session {
-    runtime: Runtime,
+    network: Handle,
+    /// Taken when the session ends.
+    runtime: Option<Runtime>,
     client: Client,
     gates: Mutex<BTreeMap<String, Arc<Gate>>>,
     spend: Spend,
@@ -68,12 +71,15 @@ impl Session {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("network")
+            // They look up names, which thousands of connections to one host need not do each on a thread of its own.
+            .max_blocking_threads(16)
             .enable_all()
             .build()
             .map_err(|source| ApiError::Io { what: "cannot start the network thread".into(), source })?;
         let client = client(options.timeout)?;
         let spend = Spend::new(options.max_cost);
-        Ok(Arc::new(Self { runtime, client, gates: Mutex::default(), spend, options }))
+        let network = runtime.handle().clone();
+        Ok(Arc::new(Self { network, runtime: Some(runtime), client, gates: Mutex::default(), spend, options }))
     }
 
     /// What has been spent.
@@ -82,12 +88,34 @@ impl Session {
         &self.spend
     }
 
+    /// Connections, where something other than one call goes over them.
+    pub(crate) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    pub(crate) fn runtime(&self) -> &Handle {
+        &self.network
+    }
+
+    pub(crate) fn options(&self) -> &SessionOptions {
+        &self.options
+    }
+
     /// The gate of a provider at an address: two servers of one kind do not share their limits.
     fn gate(&self, endpoint: &Endpoint) -> Arc<Gate> {
         let mut gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
         let name = format!("{} {}", endpoint.provider.id, endpoint.base_url);
-        let new = || Arc::new(Gate::new(self.options.concurrency));
+        let new = || Arc::new(Gate::new(self.options.concurrency, self.options.retry.longest_stated));
         Arc::clone(gates.entry(name).or_insert_with(new))
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        // Without waiting for a name that is being looked up, and allowed where the last owner is a call itself.
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
     }
 }
 
@@ -117,6 +145,7 @@ struct Inner {
     endpoint: Endpoint,
     session: Arc<Session>,
     gate: Arc<Gate>,
+    lane: Arc<Lane>,
 }
 
 impl Hosted {
@@ -132,8 +161,9 @@ impl Hosted {
             });
         }
         let gate = session.gate(&endpoint);
+        let lane = gate.lane(&endpoint.model);
         let name = endpoint.name();
-        Ok(Self { inner: Arc::new(Inner { name, endpoint, session: Arc::clone(session), gate }) })
+        Ok(Self { inner: Arc::new(Inner { name, endpoint, session: Arc::clone(session), gate, lane }) })
     }
 
     /// `provider:model`.
@@ -161,7 +191,7 @@ impl Hosted {
 
     /// Asks once and waits; pieces of the text go to `watch` as they come.
     pub fn ask(&self, request: NumberedRequest, delivery: Delivery, watch: &mut Watch<'_>) -> CallRecord {
-        self.inner.session.runtime.block_on(self.inner.call(request, None, delivery, watch))
+        self.inner.session.network.block_on(self.inner.call(request, None, delivery, watch))
     }
 
     /// Asks all requests, as many at once as the provider bears, and hands over each record as its call ends. Requests
@@ -186,30 +216,29 @@ impl Hosted {
         each: &mut dyn FnMut(CallRecord) -> Result<(), E>,
     ) -> Result<(), E> {
         let session = &self.inner.session;
-        let most = session.options.concurrency;
-        let (sender, mut receiver) = mpsc::channel(most);
-        let mut tasks = tokio::task::JoinSet::new();
-        let mut in_flight = 0;
+        let most = session.options.concurrency.max(1);
+        let mut calls = JoinSet::new();
         loop {
-            while in_flight < most
+            while calls.len() < most
                 && let Some((request, own)) = requests.next()
             {
-                let (inner, sender) = (Arc::clone(&self.inner), sender.clone());
-                let call = async move {
-                    let record = inner.call(request, own, delivery, &mut |_| {}).await;
-                    // The receiver is gone only when the run is given up.
-                    let _ = sender.send(record).await;
-                };
-                tasks.spawn_on(call, session.runtime.handle());
-                in_flight += 1;
+                let inner = Arc::clone(&self.inner);
+                let call = async move { inner.call(request, own, delivery, &mut |_| {}).await };
+                calls.spawn_on(call, &session.network);
             }
-            if in_flight == 0 {
-                return Ok(());
+            let given_up = match session.network.block_on(calls.join_next()) {
+                None => return Ok(()),
+                Some(Ok(record)) => each(record).err(),
+                // A defect of ours: without its record the run would look complete.
+                Some(Err(error)) => {
+                    let why = error.try_into_panic().unwrap_or_else(|error| Box::new(error.to_string()));
+                    std::panic::resume_unwind(why)
+                }
+            };
+            if let Some(error) = given_up {
+                session.network.block_on(calls.shutdown());
+                return Err(error);
             }
-            let Some(record) = receiver.blocking_recv() else { return Ok(()) };
-            in_flight -= 1;
-            while tasks.try_join_next().is_some() {}
-            each(record)?;
         }
     }
 }
@@ -251,7 +280,7 @@ impl Inner {
             Delivery::Whole => whole,
             Delivery::Streamed => wire.body(&self.endpoint, &call.request, delivery).unwrap_or(whole),
         };
-        self.attempts(&mut call, wire, &body, delivery, watch).await;
+        self.way(wire).send(&mut call, body, delivery, watch).await;
         let record = call.into_record(index, id);
         if let Some(cache) = &self.session.options.cache {
             // A full disk must not lose the answer itself.
@@ -260,95 +289,43 @@ impl Inner {
         record
     }
 
-    async fn attempts(&self, call: &mut Call, wire: &dyn Wire, body: &[u8], delivery: Delivery, watch: &mut Watch<'_>) {
-        let mut history = History::default();
-        let wanted = Instant::now();
-        let mut working = Duration::ZERO;
-        loop {
-            // Four bytes a token is what English takes; the host's own count corrects the next ones.
-            let tokens = body.len() as u64 / 4 + call.request.max_tokens as u64;
-            let place = self.gate.enter(tokens).await;
-            if let Some(why) = self.session.spend.closed() {
-                call.spent_out(why);
-                return;
-            }
-            let begun = Instant::now();
-            call.timing.queue = (begun - wanted).saturating_sub(working).as_secs_f64();
-            let client = &self.session.client;
-            let attempted = attempt(client, wire, &self.endpoint, &call.request, body.to_vec(), delivery, watch).await;
-            working += begun.elapsed();
-            let wait = self.conclude(call, &attempted, &mut history);
-            drop(place);
-            let Some(wait) = wait else { return };
-            tokio::time::sleep(wait).await;
+    fn way<'a>(&'a self, wire: &'a dyn Wire) -> Way<'a> {
+        let session = &self.session;
+        Way {
+            client: &session.client,
+            wire,
+            endpoint: &self.endpoint,
+            gate: &self.gate,
+            lane: &self.lane,
+            spend: &session.spend,
+            policy: &session.options.retry,
         }
-    }
-
-    /// Takes in an attempt; returns how long to wait for the next one, `None` at the end.
-    fn conclude(&self, call: &mut Call, attempted: &Attempted, history: &mut History) -> Option<Duration> {
-        let mut entry = Attempt {
-            sent: attempted.sent,
-            seconds: attempted.seconds,
-            status: attempted.status,
-            request_id: ["x-request-id", "request-id"]
-                .into_iter()
-                .find_map(|name| header(&attempted.headers, name))
-                .map(str::to_owned),
-            ..Attempt::default()
-        };
-        call.timing.latency = attempted.seconds;
-        call.timing.first_token = attempted.first_token;
-        let failure = match &attempted.outcome {
-            Ok(reply) => {
-                self.gate.answered(&attempted.headers);
-                call.attempts.push(entry);
-                call.answered(&self.endpoint, reply.clone());
-                self.session.spend.add(call.cost.usd);
-                return None;
-            }
-            Err(failure) => failure,
-        };
-        entry.error = Some(failure.class);
-        entry.message = Some(failure.message.clone());
-        let random = random_share();
-        let wait = history.next(&self.session.options.retry, failure, &attempted.headers, random);
-        if matches!(failure.class, ErrorClass::RateLimit | ErrorClass::Overloaded) {
-            let stated = stated_wait(&attempted.headers, std::time::SystemTime::now());
-            self.gate.limited(&attempted.headers, stated.filter(|_| wait.is_some()));
-        }
-        entry.waited = wait.map(|wait| wait.as_secs_f64());
-        call.attempts.push(entry);
-        if wait.is_none() {
-            call.state = CallState::ProviderError;
-        }
-        wait
     }
 }
 
-/// A random number from 0 to 1, for jitter.
-fn random_share() -> f64 {
-    let mut bytes = [0_u8; 4];
-    // Without randomness of the system the longest wait is right too.
-    match getrandom::fill(&mut bytes) {
-        Ok(()) => f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX),
-        Err(_) => 1.0,
-    }
+/// Which prices hold for a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tariff {
+    /// Those of single calls.
+    Plain,
+    /// Those of a batch.
+    Batch,
 }
 
 /// A call while it is under way.
-struct Call {
-    request: GenerationRequest,
-    hash: String,
-    served_by: ServedBy,
-    state: CallState,
+pub(crate) struct Call {
+    pub(crate) request: GenerationRequest,
+    pub(crate) hash: String,
+    pub(crate) served_by: ServedBy,
+    pub(crate) state: CallState,
     reply: WireReply,
-    cost: Cost,
-    timing: Timing,
-    attempts: Vec<Attempt>,
+    pub(crate) cost: Cost,
+    pub(crate) timing: Timing,
+    pub(crate) attempts: Vec<Attempt>,
 }
 
 impl Call {
-    fn new(endpoint: &Endpoint, request: GenerationRequest) -> Self {
+    pub(crate) fn new(endpoint: &Endpoint, request: GenerationRequest) -> Self {
         let served_by = ServedBy {
             provider: endpoint.provider.id.clone(),
             base_url: Some(endpoint.base_url.clone()),
@@ -371,34 +348,35 @@ impl Call {
     }
 
     /// The body of the request in one delivery, which also stands for the request in the cache.
-    fn prepared(&self, endpoint: &Endpoint) -> Result<Vec<u8>, ApiError> {
+    pub(crate) fn prepared(&self, endpoint: &Endpoint) -> Result<Vec<u8>, ApiError> {
         check(endpoint, &self.request)?;
         wire(endpoint.dialect).body(endpoint, &self.request, Delivery::Whole)
     }
 
-    fn answered(&mut self, endpoint: &Endpoint, reply: WireReply) {
+    /// Takes in the answer, at the prices of a day.
+    pub(crate) fn answered(&mut self, endpoint: &Endpoint, reply: WireReply, tariff: Tariff, day: time::Date) {
         self.state = reply.finish.map_or(CallState::Answered, CallState::of_finish);
-        let computed = endpoint
-            .prices_on(time::OffsetDateTime::now_utc().date())
-            .and_then(|prices| prices.cost(&reply.usage, false));
-        self.cost = Cost { usd: reply.cost_stated.or(computed), computed, stated: reply.cost_stated };
+        let computed = endpoint.prices_on(day).and_then(|prices| prices.cost(&reply.usage, tariff == Tariff::Batch));
+        // A host that states less than nothing would open a limit of dollars again.
+        let stated = reply.cost_stated.filter(|usd| usd.0.is_finite() && usd.0 >= 0.0);
+        self.cost = Cost { usd: stated.or(computed), computed, stated };
         self.reply = reply;
     }
 
-    fn not_sent(mut self, class: ErrorClass, message: String) -> Self {
+    pub(crate) fn not_sent(mut self, class: ErrorClass, message: String) -> Self {
         self.state = CallState::NotSent;
         self.attempts.push(Attempt { sent: now(), error: Some(class), message: Some(message), ..Attempt::default() });
         self
     }
 
-    /// Money ran out before the first attempt, or between two.
-    fn spent_out(&mut self, why: String) {
+    /// Why it is not sent, or not sent again.
+    pub(crate) fn stopped(&mut self, class: ErrorClass, message: String) {
         self.state = if self.attempts.is_empty() { CallState::NotSent } else { CallState::ProviderError };
-        let error = Some(ErrorClass::SpendLimit);
-        self.attempts.push(Attempt { sent: now(), error, message: Some(why), ..Attempt::default() });
+        let (error, message) = (Some(class), Some(message));
+        self.attempts.push(Attempt { sent: now(), error, message, ..Attempt::default() });
     }
 
-    fn into_record(self, index: u64, id: Option<String>) -> CallRecord {
+    pub(crate) fn into_record(self, index: u64, id: Option<String>) -> CallRecord {
         let Self { request, hash, mut served_by, state, reply, cost, timing, attempts } = self;
         served_by.model_answered = reply.model;
         served_by.fingerprint = reply.fingerprint;

@@ -6,6 +6,7 @@
 //! crate: their type prints `***`, and answers that send one back are masked before they are read.
 
 pub mod anthropic;
+mod attempts;
 mod cache;
 mod check;
 pub mod dialect;
@@ -24,6 +25,7 @@ mod retry;
 mod secret;
 mod spend;
 mod sse;
+mod text;
 mod transport;
 
 pub use cache::Cache;

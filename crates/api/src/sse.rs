@@ -54,7 +54,7 @@ impl Cutter {
     }
 
     /// What is left when the stream ends: hosts often forget the empty line after the last event.
-    pub(crate) fn finish(mut self, pieces: &mut Vec<Vec<u8>>) {
+    pub(crate) fn finish(&mut self, pieces: &mut Vec<Vec<u8>>) {
         if !self.line.is_empty() {
             self.end_line(pieces);
         }
@@ -72,6 +72,13 @@ impl Cutter {
             }
             return;
         }
+        self.end_event_line(&line, pieces);
+        // Its memory serves the next line.
+        line.clear();
+        self.line = line;
+    }
+
+    fn end_event_line(&mut self, line: &[u8], pieces: &mut Vec<Vec<u8>>) {
         if line.is_empty() {
             pieces.extend(self.data.take().filter(|data| !data.is_empty()));
             return;

@@ -4,19 +4,25 @@ use std::error::Error as _;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION};
-use reqwest::{Client, Response, StatusCode};
+use reqwest::{Client, Request, Response, StatusCode};
 use weighbridge_core::{ErrorClass, GenerationRequest};
 
-use crate::dialect::{Delivery, HostError, StreamReader, Wire, WireError, WireReply, shortened};
+use crate::dialect::{Delivery, Framing, HostError, StreamReader, Wire, WireError, WireReply, shortened};
 use crate::endpoint::Endpoint;
 use crate::error::ApiError;
 use crate::retry::class_of;
+use crate::secret::Veil;
 use crate::sse::Cutter;
+use crate::text::readable;
 
 /// Longest answer, in bytes as they are after decompression.
 const LONGEST_ANSWER: usize = 256 << 20;
 /// Longest body of an error that is looked at.
 const LONGEST_ERROR: usize = 1 << 16;
+/// Longest wait for the body of an error, whose status is known already.
+const LONGEST_WAIT_FOR_ERROR: Duration = Duration::from_secs(10);
+/// Longest time in which a connection is kept for what follows the last event of a stream.
+const LONGEST_REST: Duration = Duration::from_millis(500);
 
 /// Makes the client that all requests go through. Proxies are taken from `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and
 /// `NO_PROXY`; certificates are those of the system. Redirects are not followed: no endpoint has any, and a key must not
@@ -33,6 +39,8 @@ pub fn client(timeout: Duration) -> Result<Client, ApiError> {
         .timeout(timeout)
         .pool_idle_timeout(Duration::from_secs(55))
         .redirect(reqwest::redirect::Policy::none())
+        // Every attempt is ours, so that it stands in the record.
+        .retry(reqwest::retry::never())
         .tcp_nodelay(true)
         .build()
         .map_err(ApiError::Client)
@@ -55,16 +63,54 @@ pub(crate) struct Attempted {
 pub(crate) struct Failure {
     pub(crate) class: ErrorClass,
     pub(crate) message: String,
+    /// The wait that the body of the error asks for.
+    pub(crate) retry_after: Option<Duration>,
+    /// True where no other attempt can succeed, whatever the class.
+    pub(crate) stops: bool,
+    /// True where the host had the request and did not refuse it, so that it may have billed it.
+    pub(crate) maybe_billed: bool,
 }
 
 impl Failure {
     pub(crate) fn new(class: ErrorClass, message: impl Into<String>) -> Self {
-        Self { class, message: message.into() }
+        Self { class, message: message.into(), retry_after: None, stops: false, maybe_billed: false }
+    }
+
+    fn billed(self) -> Self {
+        Self { maybe_billed: true, ..self }
+    }
+
+    /// What a host says, with its code.
+    fn of_host(status: u16, error: &HostError) -> Self {
+        let message = match &error.code {
+            Some(code) if !error.message.contains(code.as_str()) => {
+                format!("{}: {}", shortened(code), error.message)
+            }
+            _ => error.message.clone(),
+        };
+        Self { retry_after: error.retry_after, ..Self::new(class_of(status, error), message) }
     }
 }
 
 /// Called with each piece of text as it comes.
 pub(crate) type Watch<'a> = dyn FnMut(&str) + Send + 'a;
+
+/// The request over HTTP, made once for all attempts, which share its body.
+pub(crate) fn prepare(
+    client: &Client,
+    wire: &dyn Wire,
+    endpoint: &Endpoint,
+    body: Vec<u8>,
+    delivery: Delivery,
+) -> Result<Request, Failure> {
+    let url = format!("{}{}", endpoint.base_url, wire.path(endpoint, delivery));
+    let mut headers = HeaderMap::with_capacity(4);
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    wire.headers(endpoint, &mut headers)
+        .map_err(|error| Failure::new(ErrorClass::Authentication, error.to_string()))?;
+    let made = client.post(url).headers(headers).body(body).build();
+    made.map_err(|error| Failure::new(ErrorClass::BadRequest, broken(&error).message))
+}
 
 /// Sends a request once.
 pub(crate) async fn attempt(
@@ -72,8 +118,7 @@ pub(crate) async fn attempt(
     wire: &dyn Wire,
     endpoint: &Endpoint,
     request: &GenerationRequest,
-    body: Vec<u8>,
-    delivery: Delivery,
+    prepared: &Request,
     watch: &mut Watch<'_>,
 ) -> Attempted {
     let sent = now();
@@ -87,7 +132,9 @@ pub(crate) async fn attempt(
         first_token: None,
     };
     attempted.outcome = async {
-        let mut response = send(client, wire, endpoint, body, delivery).await?;
+        // Only a body that is a stream cannot be sent twice, and ours is not.
+        let again = prepared.try_clone().ok_or_else(|| Failure::new(ErrorClass::BadRequest, "a body without bytes"))?;
+        let mut response = client.execute(again).await.map_err(|error| broken(&error))?;
         let status = response.status();
         attempted.status = Some(status.as_u16());
         attempted.headers = std::mem::take(response.headers_mut());
@@ -98,28 +145,15 @@ pub(crate) async fn attempt(
         if is_stream(&attempted.headers) {
             reading.stream(response, watch).await
         } else {
-            reading.whole(response).await
+            reading.whole(response, watch).await
         }
     }
     .await;
+    if let (Ok(reply), Some(key)) = (&mut attempted.outcome, &endpoint.key) {
+        key.mask_reply(reply);
+    }
     attempted.seconds = start.elapsed().as_secs_f64();
     attempted
-}
-
-async fn send(
-    client: &Client,
-    wire: &dyn Wire,
-    endpoint: &Endpoint,
-    body: Vec<u8>,
-    delivery: Delivery,
-) -> Result<Response, Failure> {
-    let url = format!("{}{}", endpoint.base_url, wire.path(endpoint, delivery));
-    let mut headers = HeaderMap::with_capacity(4);
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    wire.headers(endpoint, &mut headers)
-        .map_err(|error| Failure::new(ErrorClass::Authentication, error.to_string()))?;
-    let sending = client.post(url).headers(headers).body(body).send();
-    sending.await.map_err(|error| broken(&error))
 }
 
 /// A body that is no success.
@@ -131,23 +165,17 @@ async fn refused(
     response: Response,
 ) -> Failure {
     if status.is_redirection() {
-        let to = headers.get(LOCATION).map_or("elsewhere".into(), |v| String::from_utf8_lossy(v.as_bytes()));
+        let to = headers.get(LOCATION).map_or(&b"elsewhere"[..], HeaderValue::as_bytes);
+        let to = String::from_utf8_lossy(&masked(endpoint, to.to_vec())).into_owned();
         let message = format!("the host sends requests on to {}; give that as --base-url", shortened(&to));
         return Failure::new(ErrorClass::NotFound, message);
     }
-    // An error whose body breaks off is still that error.
-    let body = body_of(response, LONGEST_ERROR, true).await.unwrap_or_default();
-    let body = masked(endpoint, body);
-    let error = wire.error(&body);
-    Failure { class: class_of(status.as_u16(), &error), message: said(&error) }
-}
-
-/// What the host says, with its code.
-fn said(error: &HostError) -> String {
-    match &error.code {
-        Some(code) if !error.message.contains(code.as_str()) => format!("{code}: {}", error.message),
-        _ => error.message.clone(),
-    }
+    // An error whose body breaks off or does not end is still that error.
+    let mut body = Vec::new();
+    let reading = collect(response, LONGEST_ERROR, &mut body);
+    let _ = tokio::time::timeout(LONGEST_WAIT_FOR_ERROR, reading).await;
+    body.truncate(LONGEST_ERROR);
+    Failure::of_host(status.as_u16(), &wire.error(&masked(endpoint, body)))
 }
 
 struct Reading<'a> {
@@ -159,106 +187,175 @@ struct Reading<'a> {
 }
 
 impl Reading<'_> {
-    async fn whole(&mut self, response: Response) -> Result<WireReply, Failure> {
-        let body = body_of(response, LONGEST_ANSWER, false).await?;
-        let body = masked(self.endpoint, body);
-        self.wire.read(&body, self.request).map_err(failed)
+    async fn whole(&mut self, response: Response, watch: &mut Watch<'_>) -> Result<WireReply, Failure> {
+        let mut body = Vec::new();
+        if !collect(response, LONGEST_ANSWER, &mut body).await? {
+            return Err(too_long(LONGEST_ANSWER));
+        }
+        // Some servers and proxies give a stream no content type, or a wrong one.
+        if self.wire.framing() == Framing::Events && (body.starts_with(b"data:") || body.starts_with(b"event:")) {
+            let mut taking = Taking::new(self, watch);
+            taking.chunk(&body)?;
+            return taking.end();
+        }
+        let body = readable(masked(self.endpoint, body));
+        self.wire.read(&body, self.request).map_err(|error| self.failed(error))
     }
 
     async fn stream(&mut self, mut response: Response, watch: &mut Watch<'_>) -> Result<WireReply, Failure> {
-        let mut reader = self.wire.stream(self.request);
-        let mut cutter = Cutter::new(self.wire.framing());
-        let mut pieces = Vec::new();
-        let mut taken = 0;
-        while !reader.is_done() {
-            let Some(chunk) = response.chunk().await.map_err(|error| broken(&error))? else { break };
-            taken += chunk.len();
-            if taken > LONGEST_ANSWER || cutter.push(&chunk, &mut pieces).is_err() {
-                return Err(too_long(LONGEST_ANSWER));
+        let mut taking = Taking::new(self, watch);
+        while !taking.reader.is_done() {
+            match response.chunk().await {
+                Ok(Some(chunk)) => taking.chunk(&chunk)?,
+                Ok(None) => return taking.end(),
+                // All that matters may have come before: the reason of the end, and what it cost.
+                Err(error) => {
+                    let whole = |reply: &WireReply| reply.finish.is_some() && reply.usage.output.is_some();
+                    return taking.end().ok().filter(whole).ok_or_else(|| broken(&error));
+                }
             }
-            self.pieces(&mut *reader, &mut pieces, watch)?;
         }
-        cutter.finish(&mut pieces);
-        self.pieces(&mut *reader, &mut pieces, watch)?;
-        reader.end().map_err(failed)
+        leave(response);
+        taking.end()
     }
 
-    fn pieces(
-        &mut self,
-        reader: &mut dyn StreamReader,
-        pieces: &mut Vec<Vec<u8>>,
-        watch: &mut Watch<'_>,
-    ) -> Result<(), Failure> {
-        for piece in pieces.drain(..) {
-            if reader.is_done() {
+    fn failed(&self, error: WireError) -> Failure {
+        match error {
+            WireError::Malformed(message) => Failure::new(ErrorClass::Malformed, shortened(&message)).billed(),
+            WireError::Host(error) => {
+                let failure = Failure::of_host(200, &error);
+                // Text that came before the error was made, and may be billed.
+                if self.first_token.is_some() { failure.billed() } else { failure }
+            }
+        }
+    }
+}
+
+/// A stream while it is being read.
+struct Taking<'a, 'b, 'c> {
+    reading: &'a mut Reading<'b>,
+    reader: Box<dyn StreamReader>,
+    cutter: Cutter,
+    pieces: Vec<Vec<u8>>,
+    taken: usize,
+    /// Holds back what may be the beginning of the key.
+    veil: Veil,
+    watch: &'a mut Watch<'c>,
+}
+
+impl<'a, 'b, 'c> Taking<'a, 'b, 'c> {
+    fn new(reading: &'a mut Reading<'b>, watch: &'a mut Watch<'c>) -> Self {
+        let reader = reading.wire.stream(reading.request);
+        let cutter = Cutter::new(reading.wire.framing());
+        let veil = Veil::new(reading.endpoint.key.as_ref());
+        Self { reading, reader, cutter, pieces: Vec::new(), taken: 0, veil, watch }
+    }
+
+    fn chunk(&mut self, chunk: &[u8]) -> Result<(), Failure> {
+        self.taken += chunk.len();
+        if self.taken > LONGEST_ANSWER || self.cutter.push(chunk, &mut self.pieces).is_err() {
+            return Err(too_long(LONGEST_ANSWER));
+        }
+        self.read()
+    }
+
+    fn end(mut self) -> Result<WireReply, Failure> {
+        self.cutter.finish(&mut self.pieces);
+        self.read()?;
+        let rest = self.veil.rest();
+        if !rest.is_empty() {
+            (self.watch)(&rest);
+        }
+        self.reader.end().map_err(|error| self.reading.failed(error))
+    }
+
+    fn read(&mut self) -> Result<(), Failure> {
+        for piece in self.pieces.drain(..) {
+            if self.reader.is_done() {
                 break;
             }
-            let piece = String::from_utf8(masked(self.endpoint, piece))
-                .map_err(|_| Failure::new(ErrorClass::Malformed, "a piece of the stream is not UTF-8"))?;
-            let text = reader.piece(&piece).map_err(failed)?;
+            let piece = readable(masked(self.reading.endpoint, piece));
+            let text =
+                self.reader.piece(&String::from_utf8_lossy(&piece)).map_err(|error| self.reading.failed(error))?;
             if !text.is_empty() {
-                self.first_token.get_or_insert_with(|| self.start.elapsed().as_secs_f64());
-                watch(&text);
+                let start = self.reading.start;
+                self.reading.first_token.get_or_insert_with(|| start.elapsed().as_secs_f64());
+                let shown = self.veil.show(text);
+                if !shown.is_empty() {
+                    (self.watch)(&shown);
+                }
             }
         }
         Ok(())
     }
 }
 
+/// Reads what follows the last event, so that the connection can be used again; nobody waits for it.
+fn leave(mut response: Response) {
+    tokio::spawn(tokio::time::timeout(LONGEST_REST, async move {
+        let mut rest = 0;
+        while let Ok(Some(chunk)) = response.chunk().await {
+            rest += chunk.len();
+            if rest > LONGEST_ERROR {
+                break;
+            }
+        }
+    }));
+}
+
 fn masked(endpoint: &Endpoint, bytes: Vec<u8>) -> Vec<u8> {
     endpoint.key.as_ref().and_then(|key| key.masked(&bytes)).unwrap_or(bytes)
 }
 
-/// A body in full, or an error where it is longer than allowed; with `cut` only its beginning counts.
-async fn body_of(mut response: Response, most: usize, cut: bool) -> Result<Vec<u8>, Failure> {
-    let mut body = Vec::new();
+/// Appends a body to `body`; false where it is longer than `most`, and then only about so much of it is read.
+async fn collect(mut response: Response, most: usize, body: &mut Vec<u8>) -> Result<bool, Failure> {
     while let Some(chunk) = response.chunk().await.map_err(|error| broken(&error))? {
         body.extend_from_slice(&chunk);
         if body.len() > most {
-            if cut {
-                body.truncate(most);
-                break;
-            }
-            return Err(too_long(most));
+            return Ok(false);
         }
     }
-    Ok(body)
+    Ok(true)
 }
 
 fn too_long(most: usize) -> Failure {
-    Failure::new(ErrorClass::Malformed, format!("the answer is longer than {} MiB", most >> 20))
-}
-
-fn failed(error: WireError) -> Failure {
-    match error {
-        WireError::Malformed(message) => Failure::new(ErrorClass::Malformed, shortened(&message)),
-        WireError::Host(error) => {
-            // Routers say 200 and put the error of the host inside.
-            let class = class_of(error.status.unwrap_or(500), &error);
-            Failure { class, message: said(&error) }
-        }
-    }
+    Failure::new(ErrorClass::Malformed, format!("the answer is longer than {} MiB", most >> 20)).billed()
 }
 
 /// A request that broke before its answer was complete. The address is left out: it is in the record already.
 fn broken(error: &reqwest::Error) -> Failure {
     let class = if error.is_timeout() { ErrorClass::Timeout } else { ErrorClass::Connection };
-    let mut message = match (error.is_connect(), error.is_timeout(), error.is_body() || error.is_decode()) {
-        (true, _, _) => "cannot connect".to_owned(),
-        (_, true, _) => "no complete answer in time".to_owned(),
-        (_, _, true) => "the answer broke off".to_owned(),
-        _ => "the request failed".to_owned(),
+    let what = match (error.is_connect(), error.is_timeout(), error.is_body() || error.is_decode()) {
+        (true, _, _) => "cannot connect",
+        (_, true, _) => "no complete answer in time",
+        (_, _, true) => "the answer broke off",
+        _ => "the request failed",
     };
-    let mut cause = error.source();
     let mut last = String::new();
+    let mut cause = error.source();
     while let Some(inner) = cause {
+        if let Some(why) = bad_certificate(inner) {
+            let message = format!(
+                "the server's certificate is not trusted ({why}); if the server is yours, put its authority among \
+                 the system's certificates or name the file of it in SSL_CERT_FILE"
+            );
+            return Failure { stops: true, ..Failure::new(ErrorClass::Connection, shortened(&message)) };
+        }
         last = inner.to_string();
         cause = inner.source();
     }
-    if !last.is_empty() {
-        message = format!("{message}: {last}");
+    let message = if last.is_empty() { what.to_owned() } else { format!("{what}: {last}") };
+    Failure { maybe_billed: !error.is_connect(), ..Failure::new(class, shortened(&message)) }
+}
+
+/// What is wrong with a certificate. It is wrapped in an error of input, which does not name it as its source.
+fn bad_certificate(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+    let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    let found = inner.and_then(|e| e.downcast_ref::<rustls::Error>()).or_else(|| error.downcast_ref())?;
+    match found {
+        rustls::Error::InvalidCertificate(why) => Some(format!("{why:?}")),
+        _ => None,
     }
-    Failure { class, message: shortened(&message) }
 }
 
 fn is_stream(headers: &HeaderMap) -> bool {
@@ -272,7 +369,13 @@ pub(crate) fn now() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
 }
 
-/// The text of a header.
+/// The text of a header; of one that came twice, the first.
 pub(crate) fn header<'a>(headers: &'a HeaderMap, name: &'static str) -> Option<&'a str> {
-    headers.get(HeaderName::from_static(name))?.to_str().ok().map(str::trim)
+    values(headers, name).next()
+}
+
+/// All texts of a header.
+pub(crate) fn values<'a>(headers: &'a HeaderMap, name: &'static str) -> impl Iterator<Item = &'a str> {
+    let values = headers.get_all(HeaderName::from_static(name)).into_iter();
+    values.filter_map(|value| value.to_str().ok().map(str::trim))
 }

@@ -10,6 +10,7 @@ use weighbridge_core::{BenchmarkId, ModelId, ReleaseDate};
 use crate::check::Finding;
 use crate::error::CatalogError;
 use crate::files::{self, Files};
+use crate::hosted::{EndpointRow, HostedRow, ProviderRow};
 use crate::identity::{Names, Pointing, Resolution};
 use crate::rows::{Benchmark, Fact, Hardware, Lab, Model, Price, Score, Source};
 use crate::schema;
@@ -59,6 +60,10 @@ pub struct Catalog {
     pub(crate) aliases: Vec<AliasRow>,
     pub(crate) moving: Vec<MovingRow>,
     pub(crate) dates: Vec<DateRow>,
+    pub(crate) providers: BTreeMap<String, ProviderRow>,
+    /// In the order of the file: the first match counts.
+    pub(crate) endpoints: Vec<EndpointRow>,
+    pub(crate) hosted: Vec<HostedRow>,
     /// Rows whose id another row has already taken; the first one stays.
     pub(crate) duplicates: Vec<Finding>,
     snapshot: Date,
@@ -106,6 +111,11 @@ impl Catalog {
             |r| (r.place, r.id.clone()),
             &mut duplicates,
         );
+        let providers = keyed(
+            read(&files, "providers.csv", schema::PROVIDERS, ProviderRow::read)?,
+            |r| (r.place, r.provider.id.clone()),
+            &mut duplicates,
+        );
         let mut prices: BTreeMap<ModelId, Vec<Price>> = BTreeMap::new();
         for price in read(&files, "prices_", schema::PRICES, Price::read)? {
             prices.entry(price.model.clone()).or_default().push(price);
@@ -119,12 +129,15 @@ impl Catalog {
             hardware: read(&files, "hardware.csv", schema::HARDWARE, Hardware::read)?,
             aliases: read(&files, "aliases.csv", schema::ALIASES, AliasRow::read)?,
             moving: read(&files, "moving.csv", schema::MOVING, MovingRow::read)?,
+            endpoints: read(&files, "endpoints.csv", schema::ENDPOINTS, EndpointRow::read)?,
+            hosted: read(&files, "hosted.csv", schema::HOSTED, HostedRow::read)?,
             dates: read(&files, "release_dates.csv", schema::RELEASE_DATES, DateRow::read)?,
             sources,
             labs,
             models,
             benchmarks,
             prices,
+            providers,
             duplicates,
             snapshot,
             files,

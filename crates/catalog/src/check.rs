@@ -8,6 +8,7 @@ use time::macros::date;
 use weighbridge_core::{Access, ModelId, Usd, months_between};
 
 use crate::catalog::Catalog;
+use crate::check_hosted;
 use crate::rows::{Model, Price};
 use crate::table::Place;
 
@@ -74,6 +75,7 @@ pub fn check(catalog: &Catalog) -> Vec<Finding> {
         }
     }
     check_runs(catalog, &mut found);
+    check_hosted::check(catalog, &mut found);
     found.sort_by(|a, b| (a.level, a.place, &a.message).cmp(&(b.level, b.place, &b.message)));
     found
 }

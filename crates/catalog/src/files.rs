@@ -13,16 +13,19 @@ macro_rules! embed {
 }
 
 /// Every file that makes up the catalog, by its name relative to the catalog folder.
-pub(crate) const EMBEDDED: [(&str, &str); 30] = embed![
+pub(crate) const EMBEDDED: [(&str, &str); 33] = embed![
     "aliases.csv",
     "benchmarks.csv",
+    "endpoints.csv",
     "hardware.csv",
+    "hosted.csv",
     "labs.csv",
     "models.csv",
     "moving.csv",
     "prices_genai.csv",
     "prices_litellm.csv",
     "prices_models_dev.csv",
+    "providers.csv",
     "release_dates.csv",
     "samples/epoch_chess_puzzles.outcomes.csv",
     "samples/epoch_chess_puzzles.runs.csv",

@@ -14,13 +14,17 @@
 
 mod catalog;
 mod check;
+mod check_hosted;
 mod error;
 mod files;
+mod glob;
+mod hosted;
 mod identity;
 mod rows;
 mod samples;
 pub mod schema;
 mod table;
+mod token_prices;
 
 pub use catalog::Catalog;
 pub use check::{Finding, Level, check};

@@ -54,6 +54,40 @@ pub const PRICES: &[&str] = &[
     "source",
     "note",
 ];
+/// `providers.csv`: who serves models over HTTP. Lists are separated by '|'; `base_url` holds the version part and ends
+/// without a slash, and is empty where the user must say; `batch_share` is the share of its prices that a batch costs.
+pub const PROVIDERS: &[&str] = &[
+    "id",
+    "name",
+    "aliases",
+    "base_url",
+    "key_variables",
+    "key_required",
+    "dialects",
+    "router",
+    "batch",
+    "batch_share",
+    "quirks",
+    "source",
+];
+/// `endpoints.csv`: what a provider's models take; `models` is a pattern of its own names with '*' and '?', and of one
+/// provider the first row that matches counts. `budget` is `fewest-most`. An empty cell is unknown.
+pub const ENDPOINTS: &[&str] = &[
+    "provider",
+    "models",
+    "refuses",
+    "efforts",
+    "budget",
+    "off",
+    "max_output",
+    "max_stop",
+    "max_top_logprobs",
+    "context",
+    "batch",
+    "source",
+];
+/// `hosted.csv`: short names that people say, and the provider's model that each stands for from a day on.
+pub const HOSTED: &[&str] = &["alias", "provider", "model", "starts", "source"];
 /// `hardware.csv`: accelerators and what an hour of one costs.
 pub const HARDWARE: &[&str] = &[
     "name",

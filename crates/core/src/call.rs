@@ -176,6 +176,9 @@ pub struct ServedBy {
     /// Id that the host gave to the answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub response_id: Option<String>,
+    /// Id of the batch that brought it, at a batch's price; the time of such a call tells nothing of the model's speed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub batch: Option<String>,
 }
 
 /// Natural log-probability of one generated token.

@@ -4,6 +4,7 @@
 mod boards;
 mod build;
 mod curated;
+mod documentation;
 mod eci;
 mod epoch_items;
 mod every_eval_ever;
@@ -58,6 +59,7 @@ fn make(catalog: &Path, shared: &Path, mode: Mode) -> Result<Vec<PathBuf>> {
     let data = shared.join("data");
     let mut build = Builder::new();
     sources::add(&mut build);
+    documentation::add(&mut build);
     curated::read(catalog, &mut build)?;
 
     // The order decides whose statement stands where several sources know a model: the first one.

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::build::Builder;
+use super::documentation;
 
 const HEAD: &str = "\
 # Sources of the catalog
@@ -13,7 +14,9 @@ description or other text of a source is copied. Every row of every file names i
 ## Files
 
 Kept by hand: `labs.csv`, `benchmarks.csv`, `aliases_curated.csv`, `moving.csv` (names that point to another release over
-time) and `overrides.csv` (rulings, each with its reason; `not_released` rejects a date of a source, `not_alias` an alias).
+time), `overrides.csv` (rulings, each with its reason; `not_released` rejects a date of a source, `not_alias` an alias),
+and what calls to hosted models need: `providers.csv`, `endpoints.csv` (what a provider's models take; the first pattern
+that matches counts, and an empty cell is unknown) and `hosted.csv` (what a short name stands for, from a day on).
 All other files are generated. `UNMATCHED.csv` lists every name of a source that was left out, and why; it is for review
 and is not part of the program.
 
@@ -86,7 +89,8 @@ const TAKEN: [(&str, &str); 19] = [
 
 pub(crate) fn text(build: &Builder) -> String {
     let mut text = HEAD.to_owned();
-    for (id, taken) in TAKEN {
+    let documentation = documentation::ids().map(|id| (id, "addresses, keys and limits of endpoints"));
+    for (id, taken) in TAKEN.into_iter().chain(documentation) {
         if let Some([id, title, publisher, url, license, retrieved]) = build.source_row(id) {
             let by = if publisher.is_empty() { String::new() } else { format!(", {publisher}") };
             let title = if url.is_empty() { title.clone() } else { format!("[{title}]({url})") };
