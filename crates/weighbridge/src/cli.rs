@@ -9,9 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use weighbridge_engine::{Device, Options, Precision};
 use weighbridge_gap::lag::LagRule;
 
-pub use asking::{
-    AskArgs, AskFormat, CanaryArgs, GenerateArgs, HostedArgs, ProvidersArgs, SamplingArgs, parse_dialect,
-};
+pub use asking::{AskArgs, AskFormat, CanaryArgs, GenerateArgs, HostedArgs, ProvidersArgs, parse_dialect};
 
 /// How far are open-weights language models behind closed ones?
 ///

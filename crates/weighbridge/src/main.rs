@@ -8,7 +8,6 @@ mod draws_cache;
 mod facts;
 mod render;
 mod requests;
-mod shim;
 mod target;
 
 use std::io::{self, Write};

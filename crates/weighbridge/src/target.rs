@@ -8,7 +8,6 @@ use weighbridge_catalog::Catalog;
 use weighbridge_core::{Dialect, Provider};
 
 use crate::cli::{HostedArgs, parse_dialect};
-use crate::shim::Shim;
 
 /// A model as named.
 pub enum Target {
@@ -43,8 +42,13 @@ pub fn find(name: &str, args: &HostedArgs, catalog: &Catalog) -> anyhow::Result<
         (Some((provider, _)), _) if catalog.provider(provider).is_some() => name.to_owned(),
         (_, Some((provider, model))) => format!("{provider}:{model}{}{rest}", if rest.is_empty() { "" } else { "," }),
         (Some((provider, _)), None) => return Err(unknown_provider(provider, catalog)),
-        // One word: it may be a file that is not there.
-        (None, None) => return Ok(Target::Local(name.to_owned())),
+        (None, None) => {
+            let short: Vec<&str> = catalog.hosted_aliases().collect();
+            bail!(
+                "'{name}' is no file or folder, no hf: id, no PROVIDER:MODEL and no short name; those are {}",
+                short.join(", ")
+            )
+        }
     };
     let spec = parse(&full)?;
     let provider = catalog.provider(&spec.provider).ok_or_else(|| unknown_provider(&spec.provider, catalog))?;

@@ -194,6 +194,7 @@ impl Tally {
         let known = dollars(weighbridge_core::Usd(self.usd));
         match self.unpriced {
             0 => known,
+            _ if self.usd == 0.0 => "dollars unknown".into(),
             n => format!("{known} and {} of unknown price", count(n as usize, "answer")),
         }
     }

@@ -136,8 +136,11 @@ pub fn as_table(replies: &[Reply], screen: Screen) -> anyhow::Result<String> {
         Rows::new(&["model", "state", "tokens in", "out", "first token", "tokens/s", "dollars"], &[2, 3, 4, 5, 6]);
     let unknown = || "?".to_owned();
     for reply in replies {
+        // Where it runs stands above its answer; here the name is enough, unless two would look the same.
+        let short = |model: &str| model.split(',').next().unwrap_or_default().to_owned();
+        let alone = replies.iter().filter(|other| short(&other.model) == short(&reply.model)).count() == 1;
         rows.cells.push(vec![
-            safe(&reply.model),
+            safe(&if alone { short(&reply.model) } else { reply.model.clone() }),
             reply.state.as_str().into(),
             reply.input.map_or_else(unknown, |n| n.to_string()),
             reply.output.map_or_else(unknown, |n| n.to_string()),
