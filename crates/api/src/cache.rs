@@ -36,7 +36,7 @@ impl Cache {
             return None;
         }
         let record: CallRecord = serde_json::from_slice(content).ok()?;
-        (record.version == CALL_VERSION && record.request.hash == hash).then_some(record)
+        (record.version == CALL_VERSION && record.request.hash == hash && is_kept(record.state)).then_some(record)
     }
 
     /// Keeps an answer; failures are not kept.
@@ -44,35 +44,56 @@ impl Cache {
     /// # Errors
     /// The file cannot be written.
     pub(crate) fn put(&self, record: &CallRecord) -> Result<(), ApiError> {
-        if !matches!(record.state, CallState::Answered | CallState::Truncated | CallState::Refused) {
+        if !is_kept(record.state) {
             return Ok(());
         }
         let path = self.path(&record.request.hash);
-        let content = serde_json::to_vec(record).unwrap_or_default();
+        let content = serde_json::to_vec(record).map_err(std::io::Error::other);
+        let content = content.map_err(|source| ApiError::Cache { path: path.clone(), source })?;
         let sum = blake3::hash(&content).to_hex();
         write_whole(&path, &[sum.as_bytes(), b"\n", &content].concat())
             .map_err(|source| ApiError::Cache { path, source })
     }
 
     fn path(&self, hash: &str) -> PathBuf {
-        self.folder.join(&hash[..2]).join(&hash[2..])
+        // A folder for each first byte, so that none has hundreds of thousands of files.
+        let (folder, file) = hash.split_at_checked(2).unwrap_or(("", hash));
+        self.folder.join(folder).join(file)
     }
+}
+
+/// True for answers. A failure may pass, and is asked again.
+fn is_kept(state: CallState) -> bool {
+    matches!(state, CallState::Answered | CallState::Truncated | CallState::Refused)
 }
 
 /// Writes a file so that nobody ever sees half of it.
 fn write_whole(path: &Path, content: &[u8]) -> std::io::Result<()> {
-    let folder = path.parent().unwrap_or(path);
-    let aside = path.with_extension(format!("{}.part", std::process::id()));
-    let mut file = match std::fs::File::create(&aside) {
+    let aside = aside(path)?;
+    let written = write_aside(&aside, content).and_then(|()| std::fs::rename(&aside, path));
+    if written.is_err() {
+        // What is in the way stays; what was written for nothing does not.
+        let _ = std::fs::remove_file(&aside);
+    }
+    written
+}
+
+/// A name beside a file that no other writer has, in this process or on another machine that shares the folder.
+fn aside(path: &Path) -> std::io::Result<PathBuf> {
+    let mut bytes = [0_u8; 8];
+    getrandom::fill(&mut bytes).map_err(std::io::Error::other)?;
+    Ok(path.with_extension(format!("{:016x}.part", u64::from_le_bytes(bytes))))
+}
+
+fn write_aside(aside: &Path, content: &[u8]) -> std::io::Result<()> {
+    let mut file = match std::fs::File::create(aside) {
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            std::fs::create_dir_all(folder)?;
-            std::fs::File::create(&aside)?
+            std::fs::create_dir_all(aside.parent().unwrap_or(aside))?;
+            std::fs::File::create(aside)?
         }
         other => other?,
     };
-    file.write_all(content)?;
-    drop(file);
-    std::fs::rename(&aside, path)
+    file.write_all(content)
 }
 
 /// The hash under which the answer to a request is kept.

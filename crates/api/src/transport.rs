@@ -16,7 +16,7 @@ use crate::sse::Cutter;
 use crate::text::readable;
 
 /// Longest answer, in bytes as they are after decompression.
-const LONGEST_ANSWER: usize = 256 << 20;
+const LONGEST_ANSWER: usize = 128 << 20;
 /// Longest body of an error that is looked at.
 const LONGEST_ERROR: usize = 1 << 16;
 /// Longest wait for the body of an error, whose status is known already.

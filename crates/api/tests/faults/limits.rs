@@ -1,0 +1,1 @@
+//! The limit of dollars, the number of requests in flight, and runs that are given up.

@@ -1,0 +1,1 @@
+//! What the environment decides: certificates and proxies.

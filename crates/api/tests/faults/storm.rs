@@ -1,0 +1,1 @@
+//! Thousands of requests through a server that fails at random.
