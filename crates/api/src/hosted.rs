@@ -1,7 +1,7 @@
 //! A hosted model that can be asked: places, attempts, retries, cost, cache, one record a call.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use reqwest::Client;
@@ -19,6 +19,7 @@ use crate::dialect::{Delivery, Wire, WireReply, wire};
 use crate::endpoint::Endpoint;
 use crate::error::ApiError;
 use crate::gate::{Gate, Lane};
+use crate::loglikelihood::Form;
 use crate::retry::RetryPolicy;
 use crate::spend::Spend;
 use crate::transport::{Watch, client, now};
@@ -146,6 +147,8 @@ struct Inner {
     session: Arc<Session>,
     gate: Arc<Gate>,
     lane: Arc<Lane>,
+    /// How it scores a text that is given, once that is known.
+    form: OnceLock<Form>,
 }
 
 impl Hosted {
@@ -163,7 +166,9 @@ impl Hosted {
         let gate = session.gate(&endpoint);
         let lane = gate.lane(&endpoint.model);
         let name = endpoint.name();
-        Ok(Self { inner: Arc::new(Inner { name, endpoint, session: Arc::clone(session), gate, lane }) })
+        Ok(Self {
+            inner: Arc::new(Inner { name, endpoint, session: Arc::clone(session), gate, lane, form: OnceLock::new() }),
+        })
     }
 
     /// `provider:model`.
@@ -181,6 +186,11 @@ impl Hosted {
     /// The session.
     pub(crate) fn session(&self) -> &Arc<Session> {
         &self.inner.session
+    }
+
+    /// How it scores a text that is given, once that is known.
+    pub(crate) fn form_found(&self) -> &OnceLock<Form> {
+        &self.inner.form
     }
 
     /// Requests that may be in flight now, as learnt from the provider.

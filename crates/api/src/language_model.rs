@@ -30,12 +30,20 @@ impl LanguageModel for Hosted {
         self.name()
     }
 
-    fn loglikelihood(&self, _: &[LoglikelihoodRequest], _: &Progress<'_>) -> Result<Vec<Loglikelihood>, ModelError> {
-        Err(ModelError::Unsupported("log-probabilities of its prompt"))
+    fn loglikelihood(
+        &self,
+        requests: &[LoglikelihoodRequest],
+        progress: &Progress<'_>,
+    ) -> Result<Vec<Loglikelihood>, ModelError> {
+        self.score_all(requests, progress)
     }
 
-    fn loglikelihood_rolling(&self, _: &[String], _: &Progress<'_>) -> Result<Vec<Loglikelihood>, ModelError> {
-        Err(ModelError::Unsupported("log-probabilities of its prompt"))
+    fn loglikelihood_rolling(
+        &self,
+        texts: &[String],
+        progress: &Progress<'_>,
+    ) -> Result<Vec<Loglikelihood>, ModelError> {
+        self.score_rolling(texts, progress)
     }
 
     fn generate(&self, requests: &[GenerationRequest], progress: &Progress<'_>) -> Result<Vec<Generation>, ModelError> {

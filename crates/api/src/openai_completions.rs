@@ -140,8 +140,10 @@ pub(crate) type PromptLogprobs = Vec<Option<Map<String, Value>>>;
 #[serde(default)]
 pub(crate) struct Logprobs {
     pub(crate) tokens: Option<Vec<String>>,
-    pub(crate) token_logprobs: Option<Vec<Option<f64>>>,
-    pub(crate) top_logprobs: Option<Vec<Option<Map<String, Value>>>>,
+    #[serde(rename = "token_logprobs")]
+    numbers: Option<Vec<Option<f64>>>,
+    #[serde(rename = "top_logprobs")]
+    tops: Option<Vec<Option<Map<String, Value>>>>,
     pub(crate) text_offset: Option<Vec<u64>>,
     /// llama-server: the form of chats.
     content: Option<Vec<TokenEntry>>,
@@ -153,8 +155,8 @@ impl Logprobs {
         if let Some(content) = self.content {
             return content.into_iter().map(TokenEntry::into_core).collect();
         }
-        let mut numbers = self.token_logprobs.unwrap_or_default().into_iter();
-        let mut tops = self.top_logprobs.unwrap_or_default().into_iter();
+        let mut numbers = self.numbers.unwrap_or_default().into_iter();
+        let mut tops = self.tops.unwrap_or_default().into_iter();
         let token = |token| TokenLogprob {
             token,
             logprob: numbers.next().flatten().and_then(uncensored),

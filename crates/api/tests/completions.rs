@@ -1,6 +1,8 @@
 //! The dialect `/completions`: requests, answers and streams of the shapes in OpenAI's reference and of vLLM, Together and
 //! llama.cpp.
 
+#![expect(clippy::unwrap_used, reason = "a helper of a test stops where the test would")]
+
 mod scripted;
 
 use proptest::prelude::*;

@@ -1,5 +1,8 @@
 //! The dialect `/responses`: requests, answers and streams of the shapes in OpenAI's reference.
 
+#![expect(clippy::unwrap_used, reason = "a helper of a test stops where the test would")]
+#![expect(clippy::needless_pass_by_value, reason = "JSON that is written in place")]
+
 mod scripted;
 
 use proptest::prelude::*;

@@ -1,6 +1,7 @@
 //! A server on loopback that answers as a test says, and endpoints that point to it.
 
-#![expect(dead_code, unused_imports, reason = "each test takes what it needs")]
+#![expect(dead_code, reason = "each test takes what it needs")]
+#![expect(clippy::unwrap_used, reason = "a helper of a test stops where the test would")]
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -9,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::Value;
-use weighbridge_api::dialect::{StreamReader, WireError, WireReply, wire};
+use weighbridge_api::dialect::{WireError, WireReply, wire};
 use weighbridge_api::{Endpoint, EndpointOptions, Hosted, RetryPolicy, Session, SessionOptions};
 use weighbridge_core::{Dialect, EndpointFacts, GenerationRequest, Message, Prompt, Provider};
 
@@ -28,7 +29,7 @@ pub struct Reply {
 }
 
 impl Reply {
-    pub fn json(value: Value) -> Self {
+    pub fn json(value: &Value) -> Self {
         Self { status: 200, kind: "application/json", body: value.to_string() }
     }
 
@@ -38,8 +39,8 @@ impl Reply {
     }
 
     pub fn events(pieces: &[Value]) -> Self {
-        let mut body: String = pieces.iter().map(|piece| format!("data: {piece}\n\n")).collect();
-        body.push_str("data: [DONE]\n\n");
+        let pieces: Vec<String> = pieces.iter().map(|piece| format!("data: {piece}\n\n")).collect();
+        let body = pieces.concat() + "data: [DONE]\n\n";
         Self { status: 200, kind: "text/event-stream", body }
     }
 }
