@@ -12,6 +12,7 @@ use crate::error::CatalogError;
 use crate::files::{self, Files};
 use crate::hosted::{EndpointRow, HostedRow, ProviderRow};
 use crate::identity::{Names, Pointing, Resolution};
+use crate::offerings::{OfferingRow, Offerings};
 use crate::rows::{Benchmark, Fact, Hardware, Lab, Model, Price, Score, Source};
 use crate::schema;
 use crate::table::{self, Place, Row};
@@ -64,6 +65,7 @@ pub struct Catalog {
     /// In the order of the file: the first match counts.
     pub(crate) endpoints: Vec<EndpointRow>,
     pub(crate) hosted: Vec<HostedRow>,
+    pub(crate) offerings: Offerings,
     /// Rows whose id another row has already taken; the first one stays.
     pub(crate) duplicates: Vec<Finding>,
     snapshot: Date,
@@ -131,6 +133,7 @@ impl Catalog {
             moving: read(&files, "moving.csv", schema::MOVING, MovingRow::read)?,
             endpoints: read(&files, "endpoints.csv", schema::ENDPOINTS, EndpointRow::read)?,
             hosted: read(&files, "hosted.csv", schema::HOSTED, HostedRow::read)?,
+            offerings: Offerings::new(read(&files, "offerings_", schema::OFFERINGS, OfferingRow::read)?),
             dates: read(&files, "release_dates.csv", schema::RELEASE_DATES, DateRow::read)?,
             sources,
             labs,

@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use weighbridge_core::{Effort, Parameter};
+use weighbridge_core::{Effort, Parameter, Usd};
 
 use crate::catalog::Catalog;
 use crate::check::Finding;
 use crate::glob;
+use crate::offerings::OfferingRow;
 use crate::table::Place;
 
 /// Adds what is wrong with providers, endpoints and short names.
@@ -15,6 +16,7 @@ pub(crate) fn check(catalog: &Catalog, found: &mut Vec<Finding>) {
     check_providers(catalog, found);
     check_endpoints(catalog, found);
     check_short_names(catalog, found);
+    check_offerings(catalog, found);
 }
 
 /// Ids that no row has.
@@ -27,6 +29,7 @@ fn check_references(catalog: &Catalog, found: &mut Vec<Finding>) {
     catalog.providers.values().for_each(|row| source(row.place, &row.provider.source));
     catalog.endpoints.iter().for_each(|row| row.facts.source.iter().for_each(|id| source(row.place, id)));
     catalog.hosted.iter().for_each(|row| source(row.place, &row.source));
+    catalog.offerings.iter().for_each(|row| source(row.place, &row.prices.source));
 
     let mut provider = |place: Place, id: &str| {
         if !catalog.providers.contains_key(id) {
@@ -35,6 +38,7 @@ fn check_references(catalog: &Catalog, found: &mut Vec<Finding>) {
     };
     catalog.endpoints.iter().for_each(|row| provider(row.place, &row.provider));
     catalog.hosted.iter().for_each(|row| provider(row.place, &row.provider));
+    catalog.offerings.iter().for_each(|row| provider(row.place, &row.provider));
 }
 
 fn check_providers(catalog: &Catalog, found: &mut Vec<Finding>) {
@@ -123,5 +127,26 @@ fn check_short_names(catalog: &Catalog, found: &mut Vec<Finding>) {
             let message = format!("'{}' is not a short name in lower case, without ':' and '/'", row.alias);
             found.push(Finding::error(row.place, message));
         }
+    }
+}
+
+fn check_offerings(catalog: &Catalog, found: &mut Vec<Finding>) {
+    let mut above: Option<&OfferingRow> = None;
+    for row in catalog.offerings.iter() {
+        let mut error = |message: String| found.push(Finding::error(row.place, message));
+        if let Some(model) = row.model.as_ref().filter(|model| catalog.model(model).is_none()) {
+            error(format!("model '{model}' is not in models.csv"));
+        }
+        if row.all().any(|Usd(usd)| usd < 0.0) {
+            error("a price is negative, expected dollars per million tokens".to_owned());
+        }
+        // Rows of a name come source by source, in the order of days.
+        let key = |row: &OfferingRow| (row.prices.source.clone(), row.provider.clone(), row.model_id.clone());
+        if let Some(above) = above.filter(|above| key(above) == key(row))
+            && above.prices.starts >= row.prices.starts
+        {
+            error(format!("the price of '{}' is not in order of its day", row.model_id));
+        }
+        above = Some(row);
     }
 }

@@ -13,7 +13,7 @@ macro_rules! embed {
 }
 
 /// Every file that makes up the catalog, by its name relative to the catalog folder.
-pub(crate) const EMBEDDED: [(&str, &str); 33] = embed![
+pub(crate) const EMBEDDED: [(&str, &str); 36] = embed![
     "aliases.csv",
     "benchmarks.csv",
     "endpoints.csv",
@@ -22,6 +22,9 @@ pub(crate) const EMBEDDED: [(&str, &str); 33] = embed![
     "labs.csv",
     "models.csv",
     "moving.csv",
+    "offerings_genai.csv",
+    "offerings_litellm.csv",
+    "offerings_models_dev.csv",
     "prices_genai.csv",
     "prices_litellm.csv",
     "prices_models_dev.csv",

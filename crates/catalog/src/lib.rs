@@ -20,6 +20,7 @@ mod files;
 mod glob;
 mod hosted;
 mod identity;
+mod offerings;
 mod rows;
 mod samples;
 pub mod schema;

@@ -86,6 +86,25 @@ pub const ENDPOINTS: &[&str] = &[
     "batch",
     "source",
 ];
+/// `offerings_*.csv`: what a provider asks for a model under the provider's own name, in US dollars per million tokens.
+/// `model` is the release that the name plainly offers, if it is one of the catalog; `tiers` are prices of longer prompts
+/// as `above:input:cached_input:cache_write:output`, shortest first and separated by '|', with empty parts unknown.
+pub const OFFERINGS: &[&str] = &[
+    "provider",
+    "model_id",
+    "model",
+    "input",
+    "cached_input",
+    "cache_write",
+    "cache_write_1h",
+    "output",
+    "reasoning",
+    "batch_input",
+    "batch_output",
+    "tiers",
+    "starts",
+    "source",
+];
 /// `hosted.csv`: short names that people say, and the provider's model that each stands for from a day on.
 pub const HOSTED: &[&str] = &["alias", "provider", "model", "starts", "source"];
 /// `hardware.csv`: accelerators and what an hour of one costs.

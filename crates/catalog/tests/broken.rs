@@ -46,6 +46,13 @@ fn a_row_that_does_not_parse_is_named() {
     check("models.csv", ",2026-07-16,", ",2026-07-46,", "'2026-07-46' is not a date YYYY-MM-DD, YYYY-MM or YYYY");
     check("labs.csv", "anthropic,Anthropic,", "anthropic,", "3 fields, expected 4 fields");
     check("benchmarks.csv", ",true,", ",yes,", "column 'index': 'yes' is not true or false");
+    check("providers.csv", ",openai_chat,", ",openai_chatty,", "'openai_chatty' is not dialects, separated by '|'");
+    check("providers.csv", ",0.5,", ",half,", "column 'batch_share': 'half' is not a number");
+    check("endpoints.csv", ",1024-127999,", ",127999-1024,", "column 'budget': '127999-1024' is not fewest-most");
+    check("endpoints.csv", ",128000,", ",128k,", "column 'max_output': '128k' is not a whole number");
+    check("endpoints.csv", "temperature|", "heat|", "is not settings, separated by '|'");
+    check("hosted.csv", ",2025-08-07,", ",,", "column 'starts': '' is not a date YYYY-MM-DD");
+    check("offerings_genai.csv", ",200000:10:1:12.5:37.5,", ",200000:10,", "shortest first, separated by '|'");
 }
 
 /// A row that parses and cannot be right is found by the check.
@@ -89,6 +96,34 @@ fn a_row_that_cannot_be_right_is_found() {
         "deepseek/deepseek-v9,",
         "model 'deepseek/deepseek-v9' is not in models.csv",
     );
+    check("providers.csv", "https://api.openai.com/v1,", "https://api.openai.com/v1/,", "without a slash at its end");
+    check(
+        "providers.csv",
+        "xai,xAI,x-ai|grok",
+        "xai,xAI,x-ai|claude",
+        "'claude' names 'anthropic' too, expected one provider",
+    );
+    check("providers.csv", ",OPENAI_API_KEY,", ",,", "names no variable that may hold it");
+    check("providers.csv", ",openai-docs", ",no-docs", "source 'no-docs' is not in sources.csv");
+    check("endpoints.csv", "openai,gpt-6.1-sol*", "openai,gpt-[6]*", "only '*' and '?' are special");
+    check("endpoints.csv", "openai,gpt-6.1-sol*", "nobody,gpt-6.1-sol*", "provider 'nobody' is not in providers.csv");
+    check("endpoints.csv", "openai,gpt-6.1-sol*", "openai,gpt-*", "line 2 matches all of it");
+    check("endpoints.csv", "low|medium|high|xhigh|max", "medium|low|high", "levels of reasoning are not ascending");
+    check(
+        "hosted.csv",
+        "chatgpt,openai,gpt-5,2025-08-07",
+        "chatgpt,openai,gpt-5,2026-08-07",
+        "is not in order of alias and day",
+    );
+    check("hosted.csv", "chatgpt,openai", "chatgpt,nobody", "provider 'nobody' is not in providers.csv");
+    check("offerings_litellm.csv", ",litellm", ",nobody", "source 'nobody' is not in sources.csv");
+    check(
+        "offerings_genai.csv",
+        "anthropic/claude-opus-5,5,",
+        "anthropic/claude-opus-5,-5,",
+        "expected dollars per million tokens",
+    );
+    check("offerings_genai.csv", ",2026-03-13,", ",,", "is not in order of its day");
 }
 
 #[test]

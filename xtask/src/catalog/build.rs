@@ -9,6 +9,7 @@ use weighbridge_core::ModelId;
 
 use super::output::Output;
 use super::prices::PriceRow;
+use super::wire::Wires;
 
 /// How often the names of one source matched, and how.
 #[derive(Default)]
@@ -41,6 +42,10 @@ pub(crate) struct Builder {
     /// Benchmark name or alias -> id.
     pub(crate) benchmarks: BTreeMap<String, String>,
     pub(crate) prices: Vec<PriceRow>,
+    /// Ids of the providers that calls can be sent to.
+    pub(crate) callable: BTreeSet<String>,
+    /// What providers ask under their own names.
+    pub(crate) wires: Wires,
     models: BTreeMap<String, BTreeMap<&'static str, String>>,
     sources: BTreeMap<String, [String; 6]>,
     aliases: BTreeMap<String, (String, String)>,
@@ -60,6 +65,8 @@ impl Builder {
             overrides: Vec::new(),
             benchmarks: BTreeMap::new(),
             prices: Vec::new(),
+            callable: BTreeSet::new(),
+            wires: Wires::default(),
             models: BTreeMap::new(),
             sources: BTreeMap::new(),
             aliases: BTreeMap::new(),

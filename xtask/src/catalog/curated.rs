@@ -1,4 +1,5 @@
-//! Reads what people maintain by hand under `catalog/`: labs, benchmarks, aliases, moving names, overrides.
+//! Reads what people maintain by hand under `catalog/`: labs, benchmarks, providers, aliases, moving names,
+//! overrides.
 
 use std::path::Path;
 
@@ -20,6 +21,9 @@ pub(crate) fn read(catalog: &Path, build: &mut Builder) -> Result<()> {
         for name in row.get("aliases")?.split('|').chain([row.get("name")?, id]).filter(|n| !n.is_empty()) {
             build.benchmarks.insert(name.to_owned(), id.to_owned());
         }
+    }
+    for row in input::csv(&catalog.join("providers.csv"))? {
+        build.callable.insert(row.get("id")?.to_owned());
     }
     for row in input::csv(&catalog.join("aliases_curated.csv"))? {
         let target = (row.get("model")?.to_owned(), row.get("source")?.to_owned());

@@ -21,6 +21,7 @@ mod prices;
 mod sources;
 mod sources_md;
 mod vllm;
+mod wire;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -79,6 +80,7 @@ fn make(catalog: &Path, shared: &Path, mode: Mode) -> Result<Vec<PathBuf>> {
     litellm::add(&data, &mut build)?;
     hardware::add(&data, &mut output)?;
     prices::write(&mut build, &mut output)?;
+    wire::write(&mut build, &mut output)?;
     build.write(&mut output)?;
     output.text("SOURCES.md", sources_md::text(&build));
 

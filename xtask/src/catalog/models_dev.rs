@@ -5,7 +5,8 @@
 
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
+use serde_json::Value;
 use weighbridge_core::parse_date;
 
 use super::build::{Builder, slug};
@@ -13,6 +14,7 @@ use super::input::{self, Record};
 use super::offering;
 use super::prices::PriceRow;
 use super::sources::MODELS_DEV_DAY;
+use super::wire::{self, Tier, WireRow};
 
 const SOURCE: &str = "models-dev";
 /// Parts of an id that mark what is not a text model.
@@ -113,7 +115,11 @@ fn add_modalities(data: &Path, build: &mut Builder) -> Result<()> {
 pub(crate) fn add_prices(data: &Path, build: &mut Builder) -> Result<()> {
     let day = parse_date(MODELS_DEV_DAY)?;
     for row in input::csv(&data.join("facts/models_dev.csv"))? {
-        let Some(provider) = offering::provider(row.get("provider")?) else {
+        let provider = offering::provider(row.get("provider")?);
+        if let Some(provider) = provider.filter(|_| row.get("modal_out").is_ok_and(|out| out.contains("text"))) {
+            add_offering(&row, provider, build)?;
+        }
+        let Some(provider) = provider else {
             build.count(SOURCE, "prices of plans, routers and regional sites left out");
             continue;
         };
@@ -136,4 +142,43 @@ pub(crate) fn add_prices(data: &Path, build: &mut Builder) -> Result<()> {
         build.prices.push(price);
     }
     Ok(())
+}
+
+/// The price under the provider's own name.
+fn add_offering(row: &Record, provider: &str, build: &mut Builder) -> Result<()> {
+    let (Some(input), Some(output)) = (row.number("cost_input")?, row.number("cost_output")?) else { return Ok(()) };
+    let positive = |column| Ok::<_, anyhow::Error>(row.number(column)?.filter(|usd| *usd > 0.0));
+    let wire = WireRow {
+        input,
+        cached_input: positive("cache_read")?,
+        cache_write: positive("cache_write")?,
+        output,
+        reasoning: positive("cost_reasoning")?,
+        tiers: tiers(row.get("tiers")?, input, output)?,
+        starts: Some(MODELS_DEV_DAY.to_owned()),
+        ..WireRow::default()
+    };
+    wire::add(build, SOURCE, provider, row.get("model_id")?, wire);
+    Ok(())
+}
+
+/// `[{"tier": {"size": 272000}, "input": 10, "output": 45, "cache_read": 1}]` as tiers, shortest first.
+fn tiers(text: &str, input: f64, output: f64) -> Result<Vec<Tier>> {
+    if text.is_empty() {
+        return Ok(Vec::new());
+    }
+    let list: Vec<Value> = serde_json::from_str(text).with_context(|| format!("'{text}' is not a list of tiers"))?;
+    let mut tiers = Vec::new();
+    for tier in &list {
+        let above = tier["tier"]["size"].as_u64().with_context(|| format!("a tier of '{text}' has no size"))?;
+        tiers.push(Tier {
+            above,
+            input: tier["input"].as_f64().unwrap_or(input),
+            cached_input: tier["cache_read"].as_f64(),
+            cache_write: tier["cache_write"].as_f64(),
+            output: tier["output"].as_f64().unwrap_or(output),
+        });
+    }
+    tiers.sort_by_key(|tier| tier.above);
+    Ok(tiers)
 }

@@ -145,12 +145,23 @@ pub(crate) fn find(build: &mut Builder, source: &'static str, id: &str, day: Opt
         return None;
     };
     let model = build.find(source, &plain, day)?;
-    let tail = plain.to_lowercase();
-    if DECORATIONS.iter().any(|end| tail.ends_with(end) && !model.ends_with(end)) {
+    if decorated(&plain, &model) {
         build.count(source, "decorated or regional offerings left out");
         return None;
     }
     Some(model)
+}
+
+/// The release that an id plainly offers, without a record of what did not match; `None` for names that move.
+pub(crate) fn release(build: &Builder, id: &str) -> Option<String> {
+    let plain = plain(build, id)?;
+    let model = build.names.lookup(&plain)?.model()?.to_string();
+    (!decorated(&plain, &model)).then_some(model)
+}
+
+fn decorated(plain: &str, model: &str) -> bool {
+    let tail = plain.to_lowercase();
+    DECORATIONS.iter().any(|end| tail.ends_with(end) && !model.ends_with(end))
 }
 
 /// An id without its route: `fireworks_ai/accounts/fireworks/models/kimi-k2p6` is `kimi-k2.6`. `None` for a decorated one.

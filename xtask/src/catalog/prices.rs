@@ -82,7 +82,7 @@ impl PriceRow {
 }
 
 /// Dollars without the noise of the sources' own arithmetic: six decimals at most.
-fn dollars(usd: f64) -> String {
+pub(crate) fn dollars(usd: f64) -> String {
     ((usd * 1e6).round() / 1e6).to_string()
 }
 

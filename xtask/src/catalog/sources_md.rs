@@ -25,6 +25,18 @@ one letter a sample: `1` right, `0` wrong, `n` not attempted and scored 0, `m` a
 Prices are US dollars per million tokens. A price without a start is one that its source (genai-prices) gives without an
 earlier one; the others are known to hold from the day on which their source was taken, or from the day that it states.
 
+`prices_*.csv` are prices of releases: of the plain model, joined by identity, for comparison. `offerings_*.csv` are prices
+of the names under which providers take calls, and are what a call costs: each name as it is, faster, cheaper and free
+variants too, so that none of them is priced as another. There a source states all that it knows, and nothing is left out
+because another source has said it; the program makes one history of them, in which genai-prices stands first on days up
+to its own, and gaps are filled by litellm and then models.dev where they state the same price. Cells of `tiers` are
+`above:input:cached_input:cache_write:output`: what a call costs whose prompt has more tokens than `above`.
+
+A short name of `hosted.csv` stands for the newest model of the line that its provider sells as its main one (Sol, Opus,
+Pro), not for its costliest. A name that is known from a list only starts on the day of that list. `endpoints.csv` says of
+settings what the provider answers with an error or does not heed. A setting that is taken only while reasoning is off
+counts as refused.
+
 ## What came from where
 
 | source | taken | license | day |
@@ -45,8 +57,9 @@ knowledge that was not fetched for this catalog.
 | reward-model, subject-level and agent boards of Every Eval Ever | not text generation, too fine, or the effort is not stated |
 | agents and voice systems of tau2, rows of aider with two models | a system of several models is not a model |
 | prices of plans, routers and regional sites | not the price of a provider that serves the model, or in another market |
-| free tiers (0/0) | not a price |
-| decorated offerings (`-fast`, `-turbo`, `-TEE`, `:free`, spot, regional) | other products than the plain model |
+| free tiers (0/0), but for names that end in `:free` | not a price |
+| prices by time of day, of flex and priority classes, of audio and images, of cache writes for twelve hours | no place for them yet: unknown |
+| decorated offerings (`-fast`, `-turbo`, `-TEE`, `:free`, spot, regional), as prices of a release | other products than the plain model |
 | image, audio, embedding, reranking and guard models | not text models |
 
 ## Rulings worth knowing
