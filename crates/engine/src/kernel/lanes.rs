@@ -45,6 +45,8 @@ pub(super) trait Lanes: Copy + 'static {
     unsafe fn left(a: Self::I, bits: u32) -> Self::I;
     /// Small whole numbers as f32.
     unsafe fn number(a: Self::I) -> Self::F;
+    /// The lowest four bits of each word as a whole number in f32.
+    unsafe fn nibble(a: Self::I) -> Self::F;
     /// The same bits as f32.
     unsafe fn bits(a: Self::I) -> Self::F;
     /// Says that a line will be read soon.
@@ -121,6 +123,10 @@ impl Lanes for Portable {
         a.map(|a| a.cast_signed() as f32)
     }
     #[inline(always)]
+    unsafe fn nibble(a: Self::I) -> Self::F {
+        a.map(|a| (a & 15).cast_signed() as f32)
+    }
+    #[inline(always)]
     unsafe fn bits(a: Self::I) -> Self::F {
         a.map(f32::from_bits)
     }
@@ -152,11 +158,15 @@ mod x86 {
         _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_loadu_si256, _mm256_mul_ps, _mm256_or_si256, _mm256_set1_epi32,
         _mm256_set1_ps, _mm256_sll_epi32, _mm256_srl_epi32, _mm256_storeu_ps, _mm512_and_si512, _mm512_castsi512_ps,
         _mm512_cvtepi8_epi32, _mm512_cvtepi32_ps, _mm512_cvtph_ps, _mm512_fmadd_ps, _mm512_loadu_ps,
-        _mm512_loadu_si512, _mm512_mul_ps, _mm512_or_si512, _mm512_set1_epi32, _mm512_set1_ps, _mm512_sll_epi32,
-        _mm512_srl_epi32, _mm512_storeu_ps,
+        _mm512_loadu_si512, _mm512_mul_ps, _mm512_or_si512, _mm512_permutexvar_ps, _mm512_set1_epi32, _mm512_set1_ps,
+        _mm512_sll_epi32, _mm512_srl_epi32, _mm512_storeu_ps,
     };
 
     use super::{LANES, Lanes, Line};
+
+    /// What four bits stand for.
+    static NIBBLES: [f32; LANES] =
+        [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 11.0, 12.0, 13.0, 14.0, 15.0];
 
     /// One register of 512 bits.
     #[derive(Clone, Copy)]
@@ -220,6 +230,11 @@ mod x86 {
         #[inline(always)]
         unsafe fn number(a: __m512i) -> __m512 {
             unsafe { _mm512_cvtepi32_ps(a) }
+        }
+        #[inline(always)]
+        unsafe fn nibble(a: __m512i) -> __m512 {
+            // A permutation looks at no more than these bits: it masks and converts in one instruction.
+            unsafe { _mm512_permutexvar_ps(a, _mm512_loadu_ps(NIBBLES.as_ptr())) }
         }
         #[inline(always)]
         unsafe fn bits(a: __m512i) -> __m512 {
@@ -309,6 +324,10 @@ mod x86 {
         #[inline(always)]
         unsafe fn number(a: Self::I) -> Self::F {
             unsafe { [_mm256_cvtepi32_ps(a[0]), _mm256_cvtepi32_ps(a[1])] }
+        }
+        #[inline(always)]
+        unsafe fn nibble(a: Self::I) -> Self::F {
+            unsafe { Self::number(Self::and(a, 15)) }
         }
         #[inline(always)]
         unsafe fn bits(a: Self::I) -> Self::F {

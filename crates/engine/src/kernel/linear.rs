@@ -1,7 +1,8 @@
 //! `y = x W^T + b` over packed weights: which tiles there are, and which thread computes them.
 //!
-//! One or two rows are multiplied with the weights as they are packed. For more rows, two strips at a time are turned
-//! into f32 in the cache of a core and multiplied with all rows; the rows are laid out in blocks of twelve for that.
+//! Up to eight rows are multiplied with the weights as they are packed, where there are registers enough. For more rows,
+//! two strips at a time are turned into f32 in the cache of a core, some columns after others, and multiplied with all
+//! rows; the rows are laid out in blocks of twelve for that.
 #![expect(unsafe_code, reason = "threads write disjoint columns of one matrix")]
 #![expect(clippy::inline_always, reason = "a body must become part of each function that turns an instruction set on")]
 
@@ -12,22 +13,32 @@ use half::bf16;
 use rayon::prelude::*;
 
 use super::isa::Isa;
+#[cfg(target_arch = "x86_64")]
+use super::lanes::Avx512;
 use super::lanes::{Lanes, for_isa};
-use super::packed::{Form, LANES, Line, Packed, Precision, Scales, as_f32};
+use super::packed::{Form, LANES, Line, Packed, Precision, Scales};
 #[cfg(target_arch = "x86_64")]
 use super::pairs::{block_of_pairs, unpack_pairs};
-#[cfg(target_arch = "x86_64")]
-use super::tile::F32Pair;
 use super::tile::{Bf16Strip, F32Strip, From, QuantStrip, Rows, Strip, Strips, code, tiles, unpack};
+#[cfg(target_arch = "x86_64")]
+use super::tile::{F32Pair, tile};
 
 /// Rows of a block.
 const BLOCK: usize = 12;
-/// From this many rows on, strips are turned into f32 first.
+/// From this many rows on, rows are laid out in blocks.
 const MANY: usize = 3;
+/// From this many rows on, strips of quants are turned into f32 first: for fewer, that would cost more than their
+/// products.
+#[cfg(target_arch = "x86_64")]
+const UNPACKED: usize = 9;
+/// Columns of a part, at most.
+const PART: usize = 256;
 /// Below this many multiply-adds, another thread costs more than it does.
 const WORTH_A_THREAD: usize = 60_000;
 /// What sums start from where there is no bias.
 const ZEROS: [f32; 4 * LANES] = [0.0; 4 * LANES];
+/// Two strips before it is known where they are.
+const NO_STRIPS: [*const Line; 2] = [std::ptr::null(); 2];
 
 /// Runs `$body` with `$strip` as the strip type of a form of quants.
 macro_rules! with_quant {
@@ -83,7 +94,8 @@ unsafe impl Send for Target<'_> {}
 unsafe impl Sync for Target<'_> {}
 
 thread_local! {
-    static SCRATCH: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+    /// Lines, since a vector that lies across two of them costs two reads.
+    static SCRATCH: RefCell<Vec<Line>> = const { RefCell::new(Vec::new()) };
     /// Kept between products, since making it anew costs as much as filling it.
     static BLOCKS: Cell<Vec<f32>> = const { Cell::new(Vec::new()) };
     static PAIRS: RefCell<Vec<Line>> = const { RefCell::new(Vec::new()) };
@@ -124,6 +136,11 @@ fn linear_with(isa: Isa, x: &[f32], m: usize, products: &mut [Product<'_>]) {
         RowsOf::Plain
     };
     let task = |(target, strips): &(Target<'_>, Range<usize>)| match &rows {
+        #[cfg(target_arch = "x86_64")]
+        RowsOf::Blocks(blocks) if isa >= Isa::Avx512 && m < UNPACKED && !plain(target.weights) => {
+            // SAFETY: the processor has the instruction set, and the columns of these strips belong to this task alone.
+            unsafe { some_rows(blocks, m, *target, strips.clone()) }
+        }
         RowsOf::Blocks(blocks) => many_rows(isa, blocks, m, *target, strips.clone()),
         #[cfg(target_arch = "x86_64")]
         RowsOf::Pairs(pairs) => many_pairs(pairs, m, *target, strips.clone()),
@@ -197,46 +214,146 @@ fn in_blocks(x: &[f32], m: usize, cols: usize) -> Vec<f32> {
 }
 
 /// The columns of some strips for every row in blocks.
+///
+/// The columns go through in parts, so that the strips of a part stay in the first cache while all rows pass; the sums
+/// wait in the result.
 fn many_rows(isa: Isa, blocks: &[f32], m: usize, target: Target<'_>, strips: Range<usize>) {
     let Target { weights, out, .. } = target;
     let cols = weights.cols;
+    let columns = (weights.rows - strips.start * LANES).min(strips.len() * LANES);
+    let start = beginning(target, strips.start, columns);
+    let zero = From { start: start.as_ptr(), by_row: 0 };
+    let part = part_of(weights);
     SCRATCH.with_borrow_mut(|scratch| {
-        scratch.resize((strips.len() * cols * LANES).max(scratch.len()), 0.0);
-        for (i, strip) in strips.clone().enumerate() {
-            to_f32(isa, weights, strip, &mut scratch[i * cols * LANES..][..cols * LANES]);
-        }
-        let columns = (weights.rows - strips.start * LANES).min(strips.len() * LANES);
-        let start = beginning(target, strips.start, columns);
-        let second = (strips.len() - 1) * cols * LANES;
-        let starts = [scratch.as_ptr().cast(), scratch[second..].as_ptr().cast()];
-        let pair = Strips { starts, records: cols, ahead: 0 };
-        let zero = From { start: start.as_ptr(), by_row: 0 };
-        for (b, block) in blocks.chunks_exact(BLOCK * cols).take(m.div_ceil(BLOCK)).enumerate() {
-            let rows = BLOCK.min(m - b * BLOCK);
-            // SAFETY: the block has `rows` rows of `cols` columns, the scratch as many columns a strip, and the columns
-            // of these strips belong to this task alone.
-            unsafe {
-                let to = out.add(b * BLOCK * weights.rows + strips.start * LANES);
-                if columns == 2 * LANES {
-                    block_of_rows(isa, block.as_ptr(), rows, pair, zero, to, weights.rows);
+        scratch.resize((strips.len() * part).max(scratch.len()), Line::default());
+        let mut first = 0;
+        while first < cols {
+            let part = part.min(cols - first);
+            let mut starts = NO_STRIPS;
+            for (i, strip) in strips.clone().enumerate() {
+                let lines = weights.strip(strip);
+                if weights.form == Form::F32 {
+                    starts[i] = lines[first..].as_ptr();
                 } else {
-                    on_the_side(to, weights.rows, rows, columns, |side| {
-                        block_of_rows(isa, block.as_ptr(), rows, pair, zero, side, 2 * LANES);
-                    });
+                    let room = &mut scratch[i * part..][..part];
+                    to_f32(isa, weights.form, lines, first, room);
+                    starts[i] = room.as_ptr();
                 }
             }
+            starts[1] = if strips.len() == 2 { starts[1] } else { starts[0] };
+            let pair = Strips { starts, records: part, ahead: 0 };
+            for (b, block) in blocks.chunks_exact(BLOCK * cols).take(m.div_ceil(BLOCK)).enumerate() {
+                let rows = BLOCK.min(m - b * BLOCK);
+                let block = block[first * BLOCK..].as_ptr();
+                // SAFETY: the block has `rows` rows of `cols` columns, the scratch as many columns a strip as the part,
+                // and the columns of these strips belong to this task alone.
+                unsafe {
+                    let to = out.add(b * BLOCK * weights.rows + strips.start * LANES);
+                    if columns == 2 * LANES {
+                        let from = if first == 0 { zero } else { From { start: to, by_row: weights.rows } };
+                        block_of_rows(isa, block, rows, pair, from, to, weights.rows);
+                    } else {
+                        let mut sums = [0.0_f32; 2 * BLOCK * LANES];
+                        for r in 0..rows {
+                            let from = if first == 0 { start.as_ptr() } else { to.add(r * weights.rows) };
+                            std::ptr::copy_nonoverlapping(from, sums.as_mut_ptr().add(r * 2 * LANES), columns);
+                        }
+                        let from = From { start: sums.as_ptr(), by_row: 2 * LANES };
+                        on_the_side(to, weights.rows, rows, columns, |side| {
+                            block_of_rows(isa, block, rows, pair, from, side, 2 * LANES);
+                        });
+                    }
+                }
+            }
+            first += part;
         }
     });
 }
 
-/// The same in products of bf16 pairs.
+/// Columns that two strips of f32 have room for in the first cache, beside the rows: whole records, in equal parts.
+fn part_of(weights: &Packed) -> usize {
+    let span = match weights.form {
+        Form::F32 => 1,
+        Form::Bf16 => 2,
+        Form::Quant(form) => form.span(),
+    };
+    let parts = weights.cols.div_ceil(PART).max(1);
+    weights.cols.div_ceil(parts).next_multiple_of(span)
+}
+
+/// The columns of two strips for one block of up to eight rows, from the weights as they are packed.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq")]
+unsafe fn some_rows(block: &[f32], m: usize, target: Target<'_>, strips: Range<usize>) {
+    let Target { weights, out, .. } = target;
+    let columns = (weights.rows - strips.start * LANES).min(strips.len() * LANES);
+    let start = beginning(target, strips.start, columns);
+    let from = From { start: start.as_ptr(), by_row: 0 };
+    let starts = [weights.strip(strips.start).as_ptr(), weights.strip(strips.end - 1).as_ptr()];
+    let rows = Rows { start: block.as_ptr(), by_row: 1, by_column: BLOCK };
+    let tile = |to: *mut f32, by_out: usize| {
+        let Form::Quant(form) = weights.form else {
+            let pair = Strips { starts, records: weights.cols / 2, ahead: 0 };
+            // SAFETY: as for quants below.
+            unsafe { whole_tiles::<Avx512, Bf16Strip>(rows, m, pair, from, to, by_out) };
+            return;
+        };
+        // The two strips after these are the next to be read.
+        let pair = Strips { starts, records: weights.cols / form.span(), ahead: 2 * weights.lines_a_strip() };
+        // SAFETY: a block has twelve rows, of which those beyond `m` are not looked at, as many columns as the strips,
+        // and `to` has room for the rows of a tile.
+        with_quant!(form, W, unsafe { whole_tiles::<Avx512, W>(rows, m, pair, from, to, by_out) });
+    };
+    // SAFETY: the columns of these strips belong to this task alone.
+    unsafe {
+        let to = out.add(strips.start * LANES);
+        if columns == 2 * LANES && m.is_multiple_of(4) {
+            tile(to, weights.rows);
+        } else {
+            on_the_side(to, weights.rows, m, columns, |side| tile(side, 2 * LANES));
+        }
+    }
+}
+
+/// One tile of four or eight rows for up to as many.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+unsafe fn whole_tiles<L: Lanes, W: Strip<L>>(
+    rows: Rows,
+    m: usize,
+    pair: Strips<2>,
+    from: From,
+    to: *mut f32,
+    by_out: usize,
+) {
+    // SAFETY: as the caller says.
+    unsafe {
+        if m <= 4 {
+            tile::<L, W, 4, 2>(rows, pair, from, to, by_out);
+        } else {
+            tile::<L, W, 8, 2>(rows, pair, from, to, by_out);
+        }
+    }
+}
+
+/// True where the weights are read as plain numbers, or have an odd number of columns in pairs.
+#[cfg(target_arch = "x86_64")]
+fn plain(weights: &Packed) -> bool {
+    match weights.form {
+        Form::F32 => true,
+        Form::Bf16 => weights.cols % 2 == 1,
+        Form::Quant(_) => false,
+    }
+}
+
+/// The columns of some strips for every row in blocks, in products of bf16 pairs.
 #[cfg(target_arch = "x86_64")]
 fn many_pairs(pairs: &[u32], m: usize, target: Target<'_>, strips: Range<usize>) {
     let Target { weights, out, .. } = target;
     let count = weights.cols / 2;
     PAIRS.with_borrow_mut(|scratch| {
         scratch.resize((2 * count).max(scratch.len()), Line::default());
-        let mut starts = [std::ptr::null(); 2];
+        let mut starts = NO_STRIPS;
         for (i, strip) in strips.clone().enumerate() {
             let lines = weights.strip(strip);
             let room = &mut scratch[i * count..][..count];
@@ -293,24 +410,21 @@ fn beginning(target: Target<'_>, strip: usize, columns: usize) -> [f32; 4 * LANE
     start
 }
 
-/// The columns of a strip as f32.
-fn to_f32(isa: Isa, weights: &Packed, strip: usize, out: &mut [f32]) {
-    let lines = weights.strip(strip);
-    if weights.form == Form::F32 {
-        out.copy_from_slice(as_f32(lines));
-        return;
+/// The columns of a strip as f32, from the `first` on as many as there is room for: whole records, or all that are left.
+fn to_f32(isa: Isa, form: Form, lines: &[Line], first: usize, out: &mut [Line]) {
+    let (span, record) = match form {
+        Form::F32 => (1, 1),
+        Form::Bf16 => (2, 1),
+        Form::Quant(form) => (form.span(), form.record()),
+    };
+    let (whole, odd) = out.split_at_mut(out.len() / span * span);
+    let lines = &lines[first / span * record..];
+    // SAFETY: the processor has the instruction set; lines and room have as many columns.
+    unsafe { unpack_form(isa, form, &lines[..whole.len() / span * record], whole.as_mut_ptr().cast()) };
+    if let [odd] = odd {
+        // The last pair of bf16 has one column.
+        odd.0 = lines[whole.len() / 2].0.map(|bits| bits << 16);
     }
-    if weights.form == Form::Bf16 && weights.cols % 2 == 1 {
-        // The last pair has one column.
-        let (last, pairs) = lines.split_last().map_or((Line::default(), lines), |(last, pairs)| (*last, pairs));
-        let (whole, rest) = out.split_at_mut(pairs.len() * 2 * LANES);
-        // SAFETY: the processor has the instruction set; pairs and room have as many columns.
-        unsafe { unpack_form(isa, weights.form, pairs, whole.as_mut_ptr()) };
-        rest.iter_mut().zip(last.0).for_each(|(to, bits)| *to = f32::from_bits(bits << 16));
-        return;
-    }
-    // SAFETY: the processor has the instruction set; strip and room have as many columns.
-    unsafe { unpack_form(isa, weights.form, lines, out.as_mut_ptr()) }
 }
 
 for_isa! {
@@ -437,140 +551,4 @@ unsafe fn few<L: Lanes, W: Strip<L>>(x: &[f32], m: usize, by_row: usize, target:
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::files::{Dtype, dequantise};
-    use proptest::prelude::Rng;
-    use proptest::test_runner::{RngAlgorithm, TestRng};
-
-    fn sets() -> Vec<Isa> {
-        [Isa::Portable, Isa::Avx2, Isa::Avx512].into_iter().filter(|&isa| isa <= Isa::get()).collect()
-    }
-
-    /// Random bytes that are valid blocks: scales are small, finite halves.
-    fn raw(random: &mut TestRng, dtype: Dtype, numbers: usize) -> Vec<u8> {
-        let (elements, bytes) = dtype.block();
-        let mut data = vec![0; numbers / elements * bytes];
-        random.fill_bytes(&mut data);
-        let halves: &[usize] = match dtype {
-            Dtype::Q4_0 | Dtype::Q5_0 | Dtype::Q8_0 => &[0],
-            Dtype::Q4_1 | Dtype::Q5_1 | Dtype::Q4K | Dtype::Q5K => &[0, 2],
-            Dtype::Q2K => &[80, 82],
-            Dtype::Q3K => &[108],
-            Dtype::Q6K => &[208],
-            _ => &[],
-        };
-        for block in data.chunks_exact_mut(bytes) {
-            for &at in halves {
-                let number = half::f16::from_f32(0.01 + f32::from(block[at]) / 5000.0);
-                block[at..at + 2].copy_from_slice(&number.to_le_bytes());
-            }
-            match dtype {
-                Dtype::F32 => block.copy_from_slice(&(f32::from(block[0]) / 100.0 - 1.28).to_le_bytes()),
-                Dtype::F16 => {
-                    let number = half::f16::from_f32(f32::from(block[0]) / 100.0 - 1.28);
-                    block.copy_from_slice(&number.to_le_bytes());
-                }
-                Dtype::Bf16 => {
-                    let number = half::bf16::from_f32(f32::from(block[0]) / 100.0 - 1.28);
-                    block.copy_from_slice(&number.to_le_bytes());
-                }
-                _ => {}
-            }
-        }
-        data
-    }
-
-    /// Every form of weight, on every instruction set, for shapes around every boundary: equal to sums in f64, and the
-    /// same bits whatever the number of rows.
-    #[test]
-    fn products_are_those_of_plain_sums() {
-        let mut random = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
-        let all = [
-            (Dtype::F32, 37),
-            (Dtype::F16, 40),
-            (Dtype::Bf16, 37),
-            (Dtype::Bf16, 64),
-            (Dtype::Q4_0, 96),
-            (Dtype::Q4_1, 64),
-            (Dtype::Q5_0, 64),
-            (Dtype::Q5_1, 96),
-            (Dtype::Q8_0, 64),
-            (Dtype::Q2K, 256),
-            (Dtype::Q3K, 512),
-            (Dtype::Q4K, 256),
-            (Dtype::Q5K, 512),
-            (Dtype::Q6K, 256),
-        ];
-        for (dtype, cols) in all {
-            for rows in [1, 16, 33, 83] {
-                let data = raw(&mut random, dtype, rows * cols);
-                let order: Vec<usize> = (0..rows).rev().collect();
-                let packed = Packed::from_raw(&dtype, &data, cols, &order).unwrap();
-                let mut plain = vec![0.0; rows * cols];
-                dequantise(&dtype, &data, &mut plain).unwrap();
-                let most = 40;
-                let x: Vec<f32> = (0..most * cols).map(|_| (random.next_u32() % 200) as f32 / 100.0 - 1.0).collect();
-                let bias: Vec<f32> = (0..rows).map(|r| r as f32 / 10.0).collect();
-                for isa in sets() {
-                    let mut whole = vec![0.0; most * rows];
-                    let into = |out: &mut [f32], m: usize| {
-                        linear_with(isa, &x, m, &mut [Product { weights: &packed, bias: Some(&bias), out }]);
-                    };
-                    into(&mut whole, most);
-                    for m in 0..most {
-                        for r in 0..rows {
-                            let products =
-                                (0..cols).map(|c| f64::from(x[m * cols + c]) * f64::from(plain[order[r] * cols + c]));
-                            let (sum, size) =
-                                products.fold((f64::from(bias[r]), 1.0), |(s, t), p| (s + p, t + p.abs()));
-                            let found = f64::from(whole[m * rows + r]);
-                            assert!(
-                                (found - sum).abs() < 2e-6 * size,
-                                "{isa:?} {dtype} {rows}x{cols}: {found} for {sum}"
-                            );
-                        }
-                    }
-                    for m in [1, 2, 3, 5, 12, 13, 17] {
-                        let mut some = vec![0.0; m * rows];
-                        into(&mut some, m);
-                        assert_eq!(some, whole[..m * rows], "{isa:?} {dtype} {rows}x{cols}, {m} rows");
-                    }
-                }
-            }
-        }
-    }
-
-    /// Products of bf16 pairs: equal to sums in f64 of what was rounded.
-    #[test]
-    fn products_in_bf16_are_those_of_rounded_numbers() {
-        if Isa::get() < Isa::Avx512Bf16 {
-            return;
-        }
-        let mut random = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
-        for (dtype, cols) in [(Dtype::F32, 38), (Dtype::Bf16, 64), (Dtype::Q4_1, 64), (Dtype::Q6K, 256)] {
-            for rows in [16, 83] {
-                let data = raw(&mut random, dtype, rows * cols);
-                let mut packed = Packed::from_raw(&dtype, &data, cols, &(0..rows).collect::<Vec<_>>()).unwrap();
-                packed.precision = Precision::Bf16;
-                let mut plain = vec![0.0; rows * cols];
-                dequantise(&dtype, &data, &mut plain).unwrap();
-                let m = 29;
-                let x: Vec<f32> = (0..m * cols).map(|_| (random.next_u32() % 200) as f32 / 100.0 - 1.0).collect();
-                let mut out = vec![0.0; m * rows];
-                linear_with(Isa::Avx512Bf16, &x, m, &mut [Product { weights: &packed, bias: None, out: &mut out }]);
-                for i in 0..m {
-                    for r in 0..rows {
-                        let product = |c: usize| {
-                            let (a, b) = (x[i * cols + c], plain[r * cols + c]);
-                            f64::from(bf16::from_f32(a).to_f32()) * f64::from(bf16::from_f32(b).to_f32())
-                        };
-                        let (sum, size) = (0..cols).map(product).fold((0.0, 1.0), |(s, t), p| (s + p, t + p.abs()));
-                        let found = f64::from(out[i * rows + r]);
-                        assert!((found - sum).abs() < 2e-6 * size, "{dtype} {rows}x{cols}: {found} for {sum}");
-                    }
-                }
-            }
-        }
-    }
-}
+mod tests;

@@ -18,13 +18,6 @@ pub const LANES: usize = 16;
 #[repr(C, align(64))]
 pub struct Line(pub [u32; LANES]);
 
-/// Lines of f32 numbers as numbers.
-#[expect(unsafe_code, reason = "a line is 16 numbers of 32 bits, and every pattern of bits is an f32")]
-pub fn as_f32(lines: &[Line]) -> &[f32] {
-    // SAFETY: size and alignment of the lines are those of 16 numbers or stricter.
-    unsafe { std::slice::from_raw_parts(lines.as_ptr().cast(), lines.len() * LANES) }
-}
-
 /// Weights of `rows` outputs and `cols` inputs in strips.
 #[derive(Debug)]
 pub struct Packed {

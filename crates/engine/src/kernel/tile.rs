@@ -188,14 +188,17 @@ impl<L: Lanes, const BITS: usize, const SCALES: usize> Strip<L> for QuantStrip<B
     unsafe fn column(state: &mut QuantState<L>, j: usize) -> L::F {
         // SAFETY: register arithmetic.
         unsafe {
+            if BITS == 4 {
+                let quant = L::nibble(state.low);
+                state.low = L::right(state.low, 4);
+                return L::multiply_add(quant, state.scale, state.min);
+            }
             let quant = match BITS {
-                4 => L::and(state.low, 15),
                 5 => L::or(L::and(state.low, 15), L::and(state.high, 0x10)),
                 6 => L::or(L::and(state.low, 15), L::and(state.high, 0x30)),
                 _ => L::and(if j < 4 { state.low } else { state.high }, 255),
             };
             match BITS {
-                4 => state.low = L::right(state.low, 4),
                 5 => (state.low, state.high) = (L::right(state.low, 4), L::right(state.high, 1)),
                 6 => (state.low, state.high) = (L::right(state.low, 4), L::right(state.high, 2)),
                 _ if j < 4 => state.low = L::right(state.low, 8),
@@ -250,7 +253,7 @@ pub(super) struct Strips<const S: usize> {
 
 /// Adds the products of `M` rows with `S` strips to `from`, into `out`, whose rows lie `by_out` apart.
 #[inline(always)]
-unsafe fn tile<L: Lanes, W: Strip<L>, const M: usize, const S: usize>(
+pub(super) unsafe fn tile<L: Lanes, W: Strip<L>, const M: usize, const S: usize>(
     rows: Rows,
     strips: Strips<S>,
     from: From,
@@ -331,7 +334,7 @@ pub(super) unsafe fn tiles<L: Lanes, W: Strip<L>, const S: usize>(
             }
         };
     }
-    // Larger tiles of quants are not worth their code: from three rows on, strips are turned into f32 first.
+    // Larger tiles of quants are not worth their code here: from three rows on, rows lie in blocks.
     if W::STEP == 1 && L::ROWS >= 12 {
         take!(12);
         take!(8);

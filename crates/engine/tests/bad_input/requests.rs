@@ -93,6 +93,18 @@ fn requests_that_make_no_sense_are_refused() {
     let message = model.tokens_of(&[text("", "")]).expect_err("nothing at all").to_string();
     assert!(message.starts_with("request 1 has no token"), "{message}");
     assert_eq!(model.tokens_of(&[text("", "a")]).expect("BOS stands before it")[0].context, [1]);
+    // Tokens are letters here. What is left of a continuation that does not fit would pass for the whole.
+    let asked = |context: &str, letters: usize| [text("a", "b"), text(context, &"b".repeat(letters))];
+    assert_eq!(model.tokens_of(&asked("a", 64)).expect("it fits")[1].continuation.len(), 64);
+    let too_long = "65 tokens are more than the context of the model, 64";
+    for requests in [asked("a", 65), asked("a word before it", 65)] {
+        let message = model.tokens_of(&requests).expect_err("it does not fit").to_string();
+        assert!(message.contains(too_long), "{message}");
+        let message = model.loglikelihood(&requests, &|_| {}).map_err(chain).expect_err("it does not fit");
+        assert!(message.contains(too_long), "{message}");
+    }
+    let message = model.tokens_of(&asked("", 200)).expect_err("it does not fit").to_string();
+    assert!(message.contains("tokens are more than the context of the model, 64"), "{message}");
     assert!(model.loglikelihood(&[], &|_| {}).expect("nothing to do").is_empty());
     assert!(model.generate(&[], &|_| {}).expect("nothing to do").is_empty());
 }
