@@ -8,6 +8,7 @@
 pub mod anthropic;
 mod attempts;
 mod cache;
+mod canary;
 mod check;
 pub mod dialect;
 mod endpoint;

@@ -5,6 +5,7 @@
 
 mod access;
 mod call;
+mod canary;
 mod date;
 mod estimate;
 mod id;
@@ -20,6 +21,7 @@ pub use access::{Access, WeightsTerms};
 pub use call::{
     Attempt, CALL_VERSION, CallRecord, CallState, Cost, ErrorClass, RequestSummary, ServedBy, Timing, TokenLogprob,
 };
+pub use canary::{CANARY_VERSION, CanaryCheck, CanaryFinding, CanaryReport, Observed};
 pub use date::{DAYS_PER_MONTH, DateError, DatePrecision, ReleaseDate};
 pub use date::{days_between, format_date, months_between, parse_date};
 pub use estimate::Estimate;
