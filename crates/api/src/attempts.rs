@@ -152,7 +152,7 @@ fn today() -> time::Date {
 }
 
 /// A random number from 0 to 1, for jitter.
-fn random_share() -> f64 {
+pub(crate) fn random_share() -> f64 {
     let mut bytes = [0_u8; 4];
     // Without randomness of the system the longest wait is right too.
     match getrandom::fill(&mut bytes) {

@@ -125,6 +125,9 @@ pub enum ApiError {
         #[source]
         source: std::io::Error,
     },
+    /// A batch cannot go on.
+    #[error(transparent)]
+    Batch(#[from] crate::batch::BatchError),
     /// The provider said no to something that is not a call of a model.
     #[error("{0}")]
     Host(String),

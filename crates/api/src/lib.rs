@@ -7,6 +7,7 @@
 
 pub mod anthropic;
 mod attempts;
+pub mod batch;
 mod cache;
 mod canary;
 mod check;

@@ -80,6 +80,15 @@ impl Spend {
         })
     }
 
+    /// Counts what was answered in a batch, at whatever time it was sent.
+    pub(crate) fn add(&self, cost: Option<Usd>) {
+        let mut spent = self.lock();
+        match cost {
+            Some(usd) => spent.usd += usd.0,
+            None => spent.unknown += 1,
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Spent> {
         self.spent.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -89,11 +98,7 @@ impl Charge<'_> {
     /// It was answered.
     pub(crate) fn answered(mut self, cost: Option<Usd>) {
         self.open = false;
-        let mut spent = self.spend.lock();
-        match cost {
-            Some(usd) => spent.usd += usd.0,
-            None => spent.unknown += 1,
-        }
+        self.spend.add(cost);
     }
 
     /// It was refused before anything was done for it.
