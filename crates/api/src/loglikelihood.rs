@@ -84,12 +84,12 @@ impl Hosted {
                     let Split { context, whole, .. } = Split::new(request);
                     Job { text: whole.clone(), form: Box::new(Echo { text: whole, context: context.len() }) }
                 });
-                scorer.scored(&mut (0..).zip(jobs), each).map(|_| ())
+                scorer.scored(requests.len(), &mut (0..).zip(jobs), each).map(|_| ())
             }
             Form::Ids(facts) => {
                 for (group, first) in requests.chunks(TOGETHER).zip((0..).step_by(TOGETHER)) {
                     let jobs = scorer.jobs_by_ids(&facts, group, first)?;
-                    if scorer.scored(&mut (first..).zip(jobs), each)?.is_break() {
+                    if scorer.scored(requests.len(), &mut (first..).zip(jobs), each)?.is_break() {
                         break;
                     }
                 }
@@ -138,7 +138,9 @@ impl Hosted {
         }
         let mut sums = vec![Loglikelihood { logprob: 0.0, greedy: true, tokens: 0 }; texts.len()];
         // Sums in the order of windows, so that the same answers give the same bytes.
-        let windows = collected(jobs.len(), &|_| {}, |each| scorer.scored(&mut (0..).zip(jobs), each).map(|_| ()))?;
+        let total = jobs.len();
+        let run = |each: &mut EachScore<'_>| scorer.scored(total, &mut (0..).zip(jobs), each).map(|_| ());
+        let windows = collected(total, &|_| {}, run)?;
         for (owner, window) in owners.into_iter().zip(windows) {
             let sum = &mut sums[owner];
             sum.logprob += window.logprob;
@@ -156,7 +158,7 @@ impl Hosted {
         });
         let mut sums = vec![Loglikelihood { logprob: 0.0, greedy: true, tokens: 0 }; texts.len()];
         let mut done = 0;
-        let _ended = self.scored(&mut jobs, &mut |at, _, score| {
+        let _ended = self.scored(texts.len(), &mut jobs, &mut |at, _, score| {
             sums[at] = score;
             done += 1;
             progress(done);
@@ -276,9 +278,10 @@ impl Hosted {
         ModelError::Failed(Box::new(CallFailed { request: index + 1, total, model, message }))
     }
 
-    /// Runs jobs and reads the score of each; positions are those given.
+    /// Runs jobs, of so many together, and reads the score of each; positions are those given.
     fn scored(
         &self,
+        total: usize,
         jobs: &mut dyn Iterator<Item = (u64, Job)>,
         each: &mut EachScore<'_>,
     ) -> Result<ControlFlow<()>, ModelError> {
@@ -293,7 +296,7 @@ impl Hosted {
         let ended = self.run_in(&mut requests, Delivery::Whole, &mut |record| {
             let at = usize::try_from(record.index).unwrap_or(usize::MAX);
             if matches!(record.state, CallState::ProviderError | CallState::NotSent) {
-                return Err(End::Failed(self.call_failed(at, at + 1, &record)));
+                return Err(End::Failed(self.call_failed(at, total, &record)));
             }
             let score = score(&record).map_err(End::Failed)?;
             if each(at, record, score).is_break() { Err(End::Told) } else { Ok(()) }

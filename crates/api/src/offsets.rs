@@ -229,4 +229,22 @@ mod tests {
             check(tokens, stated, text, 3, true, None);
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_claim_makes_it_panic(
+            tokens in proptest::collection::vec("( |a|\u{e9}|\u{fffd}|bytes:\\\\xc3|bytes:|){0,3}", 0..6),
+            offsets in proptest::collection::vec(0_u64..8, 0..6),
+            text in "( |a|\u{e9}|\u{1f600}){0,5}",
+            border in 0_usize..8,
+        ) {
+            let names: Vec<&str> = tokens.iter().map(String::as_str).collect();
+            for (stated, generated) in [(None, true), (None, false), (Some(&offsets[..]), true), (Some(&offsets[..]), false)] {
+                if let Some(places) = places(&names, stated, &text, border, generated) {
+                    assert_eq!(places.len(), names.len());
+                    assert!(places.iter().flatten().is_sorted() && places.iter().flatten().all(|&at| at <= text.len()));
+                }
+            }
+        }
+    }
 }

@@ -267,3 +267,58 @@ impl Wire for Tokenizer {
         b"tokenizer".to_vec()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use weighbridge_core::Prompt;
+
+    /// What a host may put in a place.
+    fn junk() -> impl Strategy<Value = Value> {
+        prop_oneof![
+            Just(Value::Null),
+            Just(json!(-9999.0)),
+            Just(json!(-1)),
+            Just(json!(1e300)),
+            Just(json!("\u{0}\u{fffd}")),
+            Just(json!([null, 3])),
+            Just(json!({"5": {"logprob": "x"}})),
+            Just(json!(u64::MAX)),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn no_answer_makes_it_panic(junk in junk(), at in 0_usize..8, cut in 0_usize..600) {
+            let mut answer = json!({"model": "m", "usage": {"prompt_tokens": 2}, "choices": [{"text": "a b!", "logprobs": {
+                "tokens": ["a", " b", "!"], "token_logprobs": [null, -0.5, -1.0], "top_logprobs": [null, {" b": -0.5}, null],
+                "text_offset": [0, 1, 3]}, "prompt_logprobs": [null, {"5": {"logprob": -0.5, "rank": 1}}]}]});
+            let path = [
+                "/choices", "/choices/0", "/choices/0/logprobs", "/choices/0/logprobs/tokens/1",
+                "/choices/0/logprobs/text_offset/1", "/choices/0/logprobs/top_logprobs/1",
+                "/choices/0/prompt_logprobs/1", "/choices/0/prompt_logprobs/1/5",
+            ][at];
+            let request = GenerationRequest::new(Prompt::Text("a b".into()), 1);
+            let forms: [Box<dyn Wire>; 4] = [
+                Box::new(Echo { text: "a b".into(), context: 1 }),
+                Box::new(ByIds { ids: vec![4, 5], context: 1 }),
+                Box::new(Tokenizer::Encode { text: "a b".into(), special: true }),
+                Box::new(Tokenizer::Decode(4)),
+            ];
+            let sound = answer.to_string();
+            for form in &forms[..2] {
+                let reply = form.read(sound.as_bytes(), &request).unwrap();
+                prop_assert_eq!(reply.logprobs.iter().map(|token| token.logprob).collect::<Vec<_>>(), [Some(-0.5)]);
+            }
+            if let Some(place) = answer.pointer_mut(path) {
+                *place = junk;
+            }
+            let text = answer.to_string();
+            for form in &forms {
+                let _ = form.read(text.as_bytes(), &request);
+                let _ = form.read(&text.as_bytes()[..cut.min(text.len())], &request);
+            }
+        }
+    }
+}
