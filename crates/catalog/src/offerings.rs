@@ -57,6 +57,9 @@ impl Offerings {
 
 impl OfferingRow {
     pub(crate) fn read(row: &Row<'_>) -> Result<Self, CatalogError> {
+        let provider = row.required("provider")?.to_owned();
+        let model_id = row.required("model_id")?.to_owned();
+        let model = row.optional("model").map(ModelId::new);
         let prices = TokenPrices {
             input: row.usd("input")?.ok_or_else(|| row.wrong("input", "a price"))?,
             cached_input: row.usd("cached_input")?,
@@ -72,13 +75,7 @@ impl OfferingRow {
             starts: row.date("starts")?,
             source: row.required("source")?.to_owned(),
         };
-        Ok(Self {
-            place: row.place,
-            provider: row.required("provider")?.to_owned(),
-            model_id: row.required("model_id")?.to_owned(),
-            model: row.optional("model").map(ModelId::new),
-            prices,
-        })
+        Ok(Self { place: row.place, provider, model_id, model, prices })
     }
 
     /// Every price of the row, tiers included.

@@ -1,5 +1,6 @@
 //! Reads one CSV file of the catalog row by row and says exactly where a field is wrong.
 
+use std::cell::Cell;
 use std::str::FromStr;
 
 use csv::{ReaderBuilder, StringRecord, Trim};
@@ -22,6 +23,8 @@ pub(crate) struct Row<'r> {
     pub(crate) place: Place,
     columns: &'static [&'static str],
     record: &'r StringRecord,
+    /// The column after the one that was asked for last: rows are mostly read from left to right.
+    next: Cell<usize>,
 }
 
 /// Reads every row of `text` with `parse`.
@@ -50,7 +53,7 @@ pub(crate) fn read<T>(
                 return Err(CatalogError::Header { file: file.to_owned(), found, expected: columns.join(",") });
             }
         } else if record.len() == columns.len() {
-            rows.push(parse(&Row { place: Place { file, line }, columns, record: &record })?);
+            rows.push(parse(&Row { place: Place { file, line }, columns, record: &record, next: Cell::new(0) })?);
         } else {
             return Err(shape(format!("{} fields", record.len())));
         }
@@ -60,7 +63,12 @@ pub(crate) fn read<T>(
 impl Row<'_> {
     /// The text of a column; empty where unknown.
     pub(crate) fn text(&self, column: &str) -> &str {
-        let position = self.columns.iter().position(|name| *name == column);
+        let next = self.next.get();
+        let position = match self.columns.get(next) {
+            Some(name) if *name == column => Some(next),
+            _ => self.columns.iter().position(|name| *name == column),
+        };
+        self.next.set(position.map_or(0, |at| at + 1));
         debug_assert!(position.is_some(), "no column '{column}' in {}", self.place.file);
         position.and_then(|at| self.record.get(at)).unwrap_or_default()
     }
