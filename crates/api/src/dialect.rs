@@ -168,6 +168,16 @@ pub(crate) fn split_system(messages: &[Message]) -> (Option<String>, Vec<&Messag
     ((!system.is_empty()).then_some(system), turns)
 }
 
+/// A setting that an endpoint or a dialect takes only otherwise.
+pub(crate) fn outside(endpoint: &Endpoint, expected: impl Into<String>, given: impl ToString) -> ApiError {
+    ApiError::OutOfRange {
+        model: endpoint.model.clone(),
+        provider: endpoint.provider.id.clone(),
+        expected: expected.into(),
+        given: given.to_string(),
+    }
+}
+
 /// Parses JSON of a host. Numbers that are no JSON (NaN) and anything after the value are errors.
 pub(crate) fn parse<'a, T: serde::Deserialize<'a>>(body: &'a [u8]) -> Result<T, WireError> {
     serde_json::from_slice(body).map_err(|error| {
