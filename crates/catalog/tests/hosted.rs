@@ -68,6 +68,7 @@ fn an_endpoint_states_what_it_refuses_and_how_it_reasons() {
         ("google", "gemini-2.5-flash", (None, None, true, Some((1, 24_576)))),
         ("google", "gemini-3-pro-preview", (Some(Low), Some(High), false, None)),
         ("deepseek", "deepseek-v4-pro", (Some(Low), Some(Max), true, None)),
+        ("moonshotai", "kimi-k3", (Some(Low), Some(Max), false, None)),
     ] {
         assert_eq!(reasoning(provider, model), expected, "{provider}:{model}");
     }
