@@ -148,7 +148,16 @@ pub fn wire(dialect: Dialect) -> &'static dyn Wire {
         Dialect::OpenaiCompletions => &crate::openai_completions::OpenaiCompletions,
         Dialect::Anthropic => &crate::anthropic::Anthropic,
         Dialect::Gemini => &crate::gemini::Gemini,
-        Dialect::Ollama => &crate::ollama::Ollama,
+        Dialect::Ollama => &crate::ollama::CHAT,
+    }
+}
+
+/// The code of a dialect for one request: Ollama takes plain text at a path of its own.
+#[must_use]
+pub fn wire_for(dialect: Dialect, request: &GenerationRequest) -> &'static dyn Wire {
+    match (dialect, &request.prompt) {
+        (Dialect::Ollama, Prompt::Text(_)) => &crate::ollama::TEXT,
+        _ => wire(dialect),
     }
 }
 

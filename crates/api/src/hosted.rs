@@ -15,7 +15,7 @@ use weighbridge_core::{
 use crate::attempts::Way;
 use crate::cache::{self, Cache};
 use crate::check::check;
-use crate::dialect::{Delivery, Wire, WireReply, wire};
+use crate::dialect::{Delivery, Wire, WireReply, wire, wire_for};
 use crate::endpoint::Endpoint;
 use crate::error::ApiError;
 use crate::gate::{Gate, Lane};
@@ -268,7 +268,7 @@ impl Inner {
             Some(own) => own.body(&self.endpoint, &call.request, delivery),
             None => call.prepared(&self.endpoint),
         };
-        let wire = own.as_deref().unwrap_or_else(|| wire(self.endpoint.dialect));
+        let wire = own.as_deref().unwrap_or_else(|| wire_for(self.endpoint.dialect, &call.request));
         let whole = match prepared {
             Ok(body) => body,
             Err(error) => {
