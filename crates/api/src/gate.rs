@@ -190,3 +190,146 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // Nothing in here panics half-way through a change.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use reqwest::header::HeaderValue;
+    use tokio::task::{JoinSet, yield_now};
+    use tokio::time::sleep;
+
+    use super::*;
+
+    const NEED: Need = Need { input: 10, output: 10 };
+    const LONGEST: Duration = Duration::from_mins(10);
+
+    fn gate(most: usize) -> (Arc<Gate>, Arc<Lane>) {
+        let gate = Arc::new(Gate::new(most, LONGEST));
+        let lane = gate.lane("m");
+        (gate, lane)
+    }
+
+    /// True where a request could enter after so many seconds; it does not stay.
+    fn enters(gate: &Gate, lane: &Lane, seconds: u64) -> bool {
+        let now = Instant::now() + Duration::from_secs(seconds);
+        matches!(gate.try_enter(lane, now, NEED), Entry::In(_))
+    }
+
+    #[tokio::test]
+    async fn thousands_enter_in_the_order_in_which_they_came() {
+        let (gate, lane) = gate(16);
+        let order = Arc::new(Mutex::new(Vec::new()));
+        let mut tasks = JoinSet::new();
+        for i in 0..5000 {
+            let (gate, lane, order) = (Arc::clone(&gate), Arc::clone(&lane), Arc::clone(&order));
+            tasks.spawn(async move {
+                let place = gate.enter(&lane, NEED).await;
+                lock(&order).push(i);
+                assert!(lock(&gate.state).in_flight <= 16);
+                sleep(Duration::from_micros(10)).await;
+                place.answered(&HeaderMap::new(), Some(1));
+            });
+        }
+        while tasks.join_next().await.is_some() {}
+        assert!(lock(&order).iter().copied().eq(0..5000));
+        assert_eq!(lock(&gate.state).in_flight, 0);
+    }
+
+    #[tokio::test]
+    async fn those_who_give_up_while_they_wait_stop_nobody() {
+        let (gate, lane) = gate(1);
+        let place = gate.enter(&lane, NEED).await;
+        let waiting = |_| {
+            let (gate, lane) = (Arc::clone(&gate), Arc::clone(&lane));
+            tokio::spawn(async move { drop(gate.enter(&lane, NEED).await) })
+        };
+        let tasks: Vec<_> = (0..10).map(waiting).collect();
+        yield_now().await;
+        // The first is gone before its turn, the second after it was told, others in between.
+        tasks[0].abort();
+        drop(place);
+        tasks[1].abort();
+        tasks[5].abort();
+        for (i, task) in tasks.into_iter().enumerate() {
+            assert_eq!(task.await.is_err(), [0, 1, 5].contains(&i), "{i}");
+        }
+        assert_eq!(lock(&gate.state).in_flight, 0);
+    }
+
+    #[tokio::test]
+    async fn nobody_enters_in_a_pause_and_few_at_its_end() {
+        let (gate, lane) = gate(64);
+        let mut places = Vec::new();
+        for _ in 0..16 {
+            places.push(gate.enter(&lane, NEED).await);
+        }
+        for place in &places {
+            place.limited(&HeaderMap::new(), Some(Duration::from_secs(10)));
+        }
+        drop(places);
+        assert!(!enters(&gate, &lane, 0) && !enters(&gate, &lane, 9));
+        let other = gate.lane("another model");
+        assert!(enters(&gate, &other, 0), "limits of one model are not those of another");
+        // 16 x 0.7 x 0.25
+        assert_eq!(gate.limit(), 2);
+        assert!(enters(&gate, &lane, 11));
+        lock(&lane.state).paused_until = None;
+        let first = gate.enter(&lane, NEED).await;
+        let second = gate.enter(&lane, NEED).await;
+        assert!(!enters(&gate, &lane, 0));
+        first.answered(&HeaderMap::new(), None);
+        second.answered(&HeaderMap::new(), None);
+        assert_eq!(gate.limit(), 4);
+    }
+
+    #[tokio::test]
+    async fn the_limit_falls_once_for_a_burst_and_grows_slowly_after_it() {
+        let (gate, lane) = gate(100);
+        let mut limits = vec![gate.limit()];
+        let mut places = Vec::new();
+        for _ in 0..16 {
+            places.push(gate.enter(&lane, NEED).await);
+        }
+        for place in &places {
+            place.answered(&HeaderMap::new(), None);
+        }
+        limits.push(gate.limit());
+        for place in &places {
+            place.limited(&HeaderMap::new(), None);
+        }
+        limits.push(gate.limit());
+        // Answers to what was sent before say nothing about what fits now.
+        for place in &places {
+            place.answered(&HeaderMap::new(), None);
+        }
+        limits.push(gate.limit());
+        drop(places);
+        let mut places = Vec::new();
+        for _ in 0..22 {
+            places.push(gate.enter(&lane, NEED).await);
+        }
+        // One more for a round of answers.
+        for place in &places {
+            place.answered(&HeaderMap::new(), None);
+        }
+        limits.push(gate.limit());
+        drop(places);
+        // One request at a time does not prove that a hundred fit.
+        for _ in 0..1000 {
+            gate.enter(&lane, NEED).await.answered(&HeaderMap::new(), None);
+        }
+        limits.push(gate.limit());
+        assert_eq!(limits, [16, 32, 22, 22, 23, 23]);
+    }
+
+    #[tokio::test]
+    async fn an_empty_budget_is_waited_for_and_no_longer() {
+        let (gate, lane) = gate(16);
+        let mut headers = HeaderMap::new();
+        headers.insert("x-ratelimit-remaining-requests", HeaderValue::from_static("1"));
+        headers.insert("x-ratelimit-reset-requests", HeaderValue::from_static("5s"));
+        gate.enter(&lane, NEED).await.answered(&headers, None);
+        assert!(enters(&gate, &lane, 0), "one was left");
+        assert!(!enters(&gate, &lane, 0) && !enters(&gate, &lane, 4));
+        assert!(enters(&gate, &lane, 6));
+    }
+}

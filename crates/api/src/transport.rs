@@ -348,14 +348,12 @@ fn broken(error: &reqwest::Error) -> Failure {
     Failure { maybe_billed: !error.is_connect(), ..Failure::new(class, shortened(&message)) }
 }
 
-/// What is wrong with a certificate. It is wrapped in an error of input, which does not name it as its source.
+/// What is wrong with a certificate. It is wrapped in errors of input, which do not name it as their source.
 fn bad_certificate(error: &(dyn std::error::Error + 'static)) -> Option<String> {
-    let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-    let found = inner.and_then(|e| e.downcast_ref::<rustls::Error>()).or_else(|| error.downcast_ref())?;
-    match found {
-        rustls::Error::InvalidCertificate(why) => Some(format!("{why:?}")),
-        _ => None,
+    if let Some(rustls::Error::InvalidCertificate(why)) = error.downcast_ref() {
+        return Some(format!("{why:?}"));
     }
+    bad_certificate(error.downcast_ref::<std::io::Error>()?.get_ref()?)
 }
 
 fn is_stream(headers: &HeaderMap) -> bool {

@@ -63,7 +63,7 @@ pub fn cases() -> Vec<Case> {
         once(
             "comments, CR LF and fields of other names",
             "passed over",
-            { format!(": ping\r\n\r\nevent: x\nid: 1\n{}", text.replace('\n', "\r\n")) },
+            format!(": ping\r\n\r\nevent: x\nid: 1\n{}", text.replace('\n', "\r\n")),
             Act::Close,
         ),
         once(
