@@ -190,12 +190,15 @@ fn serve(mut stream: TcpStream, world: &Mutex<World>, origin: &str) -> Option<()
             head.extend([*name, ": ", value.as_str(), "\r\n"]);
         }
         head.push_str("\r\n");
-        stream.write_all(head.as_bytes()).ok()?;
+        // In one piece: the second of two would wait for the acknowledgement of the first.
+        let mut bytes = [head.as_bytes(), &answer.body].concat();
         if fault == Some(Fault::Half) {
-            stream.write_all(&answer.body[..answer.body.len() / 2]).ok()?;
+            bytes.truncate(head.len() + answer.body.len() / 2);
+        }
+        stream.write_all(&bytes).ok()?;
+        if fault == Some(Fault::Half) {
             return None;
         }
-        stream.write_all(&answer.body).ok()?;
     }
 }
 
