@@ -1,9 +1,9 @@
 """Runs one benchmark, with its peer where it has one, and prints the figures: `python benches/run.py NAME`.
 
 Peers run in the interpreter that runs this script (see README.md for its set-up); cold, contrast and build need
-nothing beyond Python, and engine goes on without a peer that is not there. Runs are interleaved, so that both sides
-meet the same machine. Figures are the median with the smallest and the largest in brackets; CPU seconds are user and
-system together, of every thread. Linux only.
+nothing beyond Python, and engine and api go on without a peer that is not there. Runs are interleaved, so that both
+sides meet the same machine. Figures are the median with the smallest and the largest in brackets; CPU seconds are user
+and system together, of every thread. Linux only.
 """
 
 import argparse
@@ -34,16 +34,18 @@ class Run(NamedTuple):
     out: str
 
 
-def run(*command, cwd=ROOT, **variables):
-    """Runs a command to its end and measures it; its standard error is passed on."""
+def run(*command, cwd=ROOT, errors=None, **variables):
+    """Runs a command to its end and measures it; its standard error is passed on, or goes to `errors`."""
     command = [str(part) for part in command]
     with tempfile.TemporaryFile("w+") as out:
         start = time.perf_counter()
-        process = subprocess.Popen(command, stdout=out, cwd=cwd, env=os.environ | variables)
+        process = subprocess.Popen(command, stdout=out, stderr=errors, cwd=cwd, env=os.environ | variables)
         _, status, usage = os.wait4(process.pid, 0)
         wall = time.perf_counter() - start
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode != 0:
+            if errors:
+                print(Path(errors.name).read_text(encoding="utf-8", errors="replace"), file=sys.stderr)
             sys.exit(f"{' '.join(command)} ended with {process.returncode}")
         out.seek(0)
         return Run(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, out.read())
@@ -239,6 +241,77 @@ def build(args):
             again.append(run("cargo", "build", "--quiet", cwd=clone, **empty))
     say("rebuild after a changed line in gap: wall", spread([r.wall for r in again], " s"))
     say("rebuild after a changed line in gap: CPU", spread([r.cpu for r in again], " s"))
+
+
+# What the server must answer in a second by itself, so that clients are not measured by it.
+MOCK_RATE = 10_000
+MANY = 500_000
+
+
+def api(args):
+    """Chat requests to a server here that answers at once, beside other clients; --memory for ours with many more."""
+    sys.path.insert(0, str(PEERS / "api"))
+    import clients
+
+    mock = built("build", "-p", "weighbridge-api", "--bench", "mock")
+    binary = built("build", "-p", "weighbridge")
+    for connections in args.concurrency:
+        with clients.Mock(mock) as server:
+            rate = clients.raw_rate(server.url, 4 * args.requests, connections)
+        say(f"the server alone, {connections} connections", f"{rate:.0f} requests/s")
+        if rate < MOCK_RATE:
+            print(f"  the server is too slow: it would be measured, not the clients; {MOCK_RATE} expected")
+    # The first is what others are compared with: none of them keeps answers for a later run either.
+    all_of = {
+        "ours, no cache": lambda place: clients.ours(binary, place, "--no-cache"),
+        "ours, cache filled": lambda place: clients.ours(binary, place),
+    }
+    with tempfile.TemporaryDirectory(dir=args.folder) as folder:
+        requests = Path(folder) / "requests.jsonl"
+
+        def once(client, concurrency, count):
+            with tempfile.TemporaryDirectory(dir=folder) as own, clients.Mock(mock) as server:
+                place = clients.Place(server.url, requests, concurrency, Path(own))
+                asking = client(place)
+                with open(Path(own) / "stderr", "w", encoding="utf-8") as errors:
+                    process = run(*asking.command, errors=errors, cwd=own, **clients.variables_of(asking, place))
+            if server.answered != count:
+                sys.exit(f"{asking.command[0]} made {server.answered} requests of {count}")
+            return process
+
+        def figures(name, of, count):
+            say(f"{name}: CPU", spread([r.cpu for r in of], " s"))
+            say(f"{name}: wall", spread([r.wall for r in of], " s"))
+            say(f"{name}: requests a second, the whole process", spread([count / r.wall for r in of]))
+            say(f"{name}: peak memory", spread([r.peak_mb for r in of], " MiB"))
+
+        if args.memory:
+            for count in (args.requests, MANY):
+                clients.write_requests(requests, count)
+                for name, client in all_of.items():
+                    for concurrency in args.concurrency:
+                        runs = [once(client, concurrency, count)]
+                        figures(f"{name}, {count} at {concurrency}", runs, count)
+            return
+        clients.write_requests(requests, args.requests)
+        for name, peer_of in clients.PEERS.items():
+            start = clients.Place("", requests, 1, Path(folder))
+            found = peer_of(args.peers, start)
+            if name in (args.only or clients.PEERS) and installed(*found.present, hint=found.hint):
+                all_of[name] = lambda place, peer_of=peer_of: peer_of(args.peers, place)
+        runs = {(name, concurrency): [] for concurrency in args.concurrency for name in all_of}
+        for _ in range(args.repeats):
+            for name, concurrency in runs:
+                runs[name, concurrency].append(once(all_of[name], concurrency, args.requests))
+    for (name, concurrency), of in runs.items():
+        figures(f"{name}, {concurrency} at once", of, args.requests)
+    first = next(iter(all_of))
+    for (name, concurrency), of in runs.items():
+        if name != first:
+            mine = runs[first, concurrency]
+            cpu = spread([b.cpu / a.cpu for a, b in zip(mine, of)], " times")
+            rate = spread([b.wall / a.wall for a, b in zip(mine, of)], " times")
+            say(f"{name} over {first}, {concurrency} at once: CPU; wall", f"{cpu}; {rate}")
 
 
 MODELS = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "weighbridge" / "models"
@@ -504,9 +577,13 @@ def engine_loading(args, ours, *_):
         say(f"load, {model.name}: peak memory; no pages of files", f"{peak}; {kept}")
 
 
+def numbers(text):
+    return [int(part) for part in text.split(",")]
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    benches = {index: 5, votes: 3, cold: 20, contrast: 3, build: 3, engine: 5}
+    benches = {index: 5, votes: 3, cold: 20, contrast: 3, build: 3, engine: 5, api: 3}
     commands = parser.add_subparsers(required=True, metavar="NAME")
     for bench, repeats in benches.items():
         command = commands.add_parser(bench.__name__, help=bench.__doc__)
@@ -525,7 +602,14 @@ def main():
             command.add_argument("--docs-5shot", type=int, default=20, help="documents that lm-eval scores of 500")
             command.add_argument("--tasks", nargs="+", choices=["0shot", "5shot"], default=["0shot", "5shot"])
             command.add_argument("--only", nargs="+", choices=["tokens", "scoring", "loading"], help="parts of it")
-        if bench in (contrast, build):
+        if bench is api:
+            place = ROOT / "target" / "api-peers"
+            command.add_argument("--peers", type=Path, default=place, help=f"where they are [default: {place}]")
+            command.add_argument("--requests", type=int, default=5000, help="requests of a run")
+            command.add_argument("--concurrency", type=numbers, default=[64, 256], help="most at once, as 64,256")
+            command.add_argument("--only", type=lambda text: text.split(","), help="peers, as aiohttp,lm-eval")
+            command.add_argument("--memory", action="store_true", help=f"ours alone, once, also with {MANY} requests")
+        if bench in (contrast, build, api):
             command.add_argument("--folder", help="where the temporary folder is made [default: the system's]")
     args = parser.parse_args()
     machine()
