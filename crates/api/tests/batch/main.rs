@@ -15,7 +15,7 @@ use weighbridge_api::batch::{BatchJob, BatchLimits, BatchOptions, BatchStatus};
 use weighbridge_api::{ApiError, Hosted, Session, SessionOptions};
 use weighbridge_core::{CallRecord, CallState, Dialect, ErrorClass, Usd};
 
-use support::{ANTHROPIC, GEMINI, KEY, Kind, OPENAI, Server, cached, kinds, options, requests, session};
+use support::{ANTHROPIC, GEMINI, KEY, KINDS, Kind, OPENAI, Server, cached, options, requests, session};
 
 /// Runs a job to its end; each record by its position, of which there must be one only.
 fn run(
@@ -68,7 +68,7 @@ fn written(folder: &Path) -> String {
 
 #[test]
 fn each_request_has_one_record_at_the_price_of_a_batch() {
-    for kind in kinds() {
+    for kind in KINDS {
         let (server, folder) = (kind.server(), tempfile::tempdir().unwrap());
         server.world().fake.oddities().looks = 2;
         let hosted = kind.hosted(&server, session(3));
@@ -94,7 +94,7 @@ fn each_request_has_one_record_at_the_price_of_a_batch() {
 
 #[test]
 fn answers_are_kept_in_the_cache_and_known_ones_are_not_submitted() {
-    for kind in kinds() {
+    for kind in KINDS {
         let (server, folder) = (kind.server(), tempfile::tempdir().unwrap());
         let hosted = kind.hosted(&server, cached(&folder.path().join("cache")));
         let texts = ["plain a", "error", "plain b"];
@@ -115,7 +115,7 @@ fn answers_are_kept_in_the_cache_and_known_ones_are_not_submitted() {
 #[test]
 fn batches_are_split_at_the_limits() {
     let wide = 1 << 20;
-    for kind in kinds() {
+    for kind in KINDS {
         for (most, bytes, expect) in
             [(2, wide, vec![2, 2, 1]), (5, wide, vec![5]), (1, wide, vec![1; 5]), (9, 1, vec![])]
         {
@@ -165,7 +165,7 @@ fn what_cannot_be_batched_is_refused_before_anything_is_sent() {
 
 #[test]
 fn requests_that_the_endpoint_does_not_take_are_not_sent() {
-    for kind in kinds() {
+    for kind in KINDS {
         let (server, folder) = (kind.server(), tempfile::tempdir().unwrap());
         let hosted = kind.hosted(&server, session(3));
         let mut job = BatchJob::open(&hosted, &folder.path().join("s.json"), options(10)).unwrap();
@@ -184,7 +184,7 @@ fn requests_that_the_endpoint_does_not_take_are_not_sent() {
 
 #[test]
 fn a_limit_of_dollars_closes_batches_too() {
-    for kind in kinds() {
+    for kind in KINDS {
         let (server, folder) = (kind.server(), tempfile::tempdir().unwrap());
         let options_of = SessionOptions { max_cost: Some(Usd(0.0)), ..session(3) };
         let hosted = kind.hosted(&server, options_of);
@@ -215,7 +215,7 @@ fn responses_and_completions_have_their_own_endpoints() {
 
 #[test]
 fn a_canceled_batch_gives_what_it_has() {
-    for kind in kinds() {
+    for kind in KINDS {
         let (server, folder) = (kind.server(), tempfile::tempdir().unwrap());
         server.world().fake.oddities().looks = 1000;
         let hosted = kind.hosted(&server, session(3));

@@ -5,7 +5,7 @@ use support::Fault;
 
 #[test]
 fn whatever_the_results_look_like_each_request_has_one_record() {
-    for kind in kinds() {
+    for kind in KINDS {
         let (server, folder) = (kind.server(), tempfile::tempdir().unwrap());
         server.world().fake.oddities().extra_lines = vec![
             r#"{"custom_id": "../../etc", "key": "../../etc", "response": {}, "result": {"type": "succeeded"}}"#.into(),
@@ -66,23 +66,20 @@ fn the_bad_end_of_a_batch_is_that_of_each_request_without_a_result() {
         (GEMINI, "expired", "missing", ErrorClass::Timeout, "the batch ended as BATCH_STATE_EXPIRED"),
         (GEMINI, "cancelled", "missing", ErrorClass::Server, "the batch ended as BATCH_STATE_CANCELLED"),
     ];
-    for (kind, end, text, class, said) in table.into_iter().filter(|(kind, ..)| kind.is_spoken()) {
+    for (kind, end, text, class, said) in table {
         let (state, found, message) = bad_end(kind, end, text);
         assert_eq!((state, found), (CallState::ProviderError, Some(class)), "{} {end}: {message}", kind.name);
         assert!(message.contains(said), "{} {end}: {message}", kind.name);
     }
     // What was answered before the end counts.
     for (kind, end) in [(OPENAI, "expired"), (OPENAI, "cancelled"), (ANTHROPIC, "expired"), (GEMINI, "expired")] {
-        if !kind.is_spoken() {
-            continue;
-        }
         assert_eq!(bad_end(kind, end, "answered").0, CallState::Answered, "{} {end}", kind.name);
     }
 }
 
 #[test]
 fn a_batch_that_is_not_taken_is_an_error_of_each_of_its_requests() {
-    for kind in kinds() {
+    for kind in KINDS {
         let (server, folder) = (kind.server(), tempfile::tempdir().unwrap());
         server.world().fake.oddities().refuse = Some(400);
         let hosted = kind.hosted(&server, session(3));
@@ -98,7 +95,7 @@ fn a_batch_that_is_not_taken_is_an_error_of_each_of_its_requests() {
 
 #[test]
 fn a_wrong_key_loses_nothing_and_is_told() {
-    for kind in kinds() {
+    for kind in KINDS {
         let (server, folder) = (kind.server(), tempfile::tempdir().unwrap());
         let state = folder.path().join("s.json");
         server.world().fake.oddities().refuse = Some(401);
@@ -118,7 +115,7 @@ fn a_wrong_key_loses_nothing_and_is_told() {
 
 #[test]
 fn failures_of_the_network_are_borne_at_every_step() {
-    for kind in kinds() {
+    for kind in KINDS {
         let patient = Session::new(session(5)).unwrap();
         for number in 0..8 {
             for fault in [Fault::Lost, Fault::Unanswered, Fault::Status(503), Fault::Status(429), Fault::Half] {
@@ -137,7 +134,7 @@ fn failures_of_the_network_are_borne_at_every_step() {
 
 #[test]
 fn results_that_come_late_are_waited_for() {
-    for kind in kinds() {
+    for kind in KINDS {
         for (late, expect) in [(4, CallState::Answered), (1000, CallState::ProviderError)] {
             let (server, folder) = (kind.server(), tempfile::tempdir().unwrap());
             server.world().fake.oddities().late_results = late;
@@ -152,9 +149,6 @@ fn results_that_come_late_are_waited_for() {
 fn geminis_requests_may_go_in_the_message_but_answers_without_names_count_for_none() {
     let limits = BatchLimits { requests: 10, bytes: 1 << 20, inline_bytes: 1 << 20 };
     let options = BatchOptions { limits: Some(limits), ..options(0) };
-    if !GEMINI.is_spoken() {
-        return;
-    }
     for (nameless, state) in [(false, CallState::Answered), (true, CallState::ProviderError)] {
         let (server, folder) = (GEMINI.server(), tempfile::tempdir().unwrap());
         server.world().fake.oddities().nameless = nameless;

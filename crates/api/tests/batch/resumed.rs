@@ -37,7 +37,7 @@ fn checked(log: &[CallRecord], server: &Server, what: &str) {
 
 #[test]
 fn killed_at_every_exchange_nothing_is_lost_or_done_twice() {
-    for kind in kinds() {
+    for kind in KINDS {
         let (hasty, patient) = (Session::new(session(1)).unwrap(), Session::new(session(3)).unwrap());
         let mut killed = 0;
         for number in 0.. {
@@ -79,7 +79,7 @@ fn killed_at_every_exchange_nothing_is_lost_or_done_twice() {
 
 #[test]
 fn killed_at_every_exchange_again_and_again() {
-    for kind in kinds() {
+    for kind in KINDS {
         let (server, folder) = (kind.server(), tempfile::tempdir().unwrap());
         let (state, mut log) = (folder.path().join("s.json"), Vec::new());
         server.world().fake.oddities().looks = 1;
@@ -107,7 +107,7 @@ fn snapshot(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
 
 #[test]
 fn killed_between_results() {
-    for kind in kinds() {
+    for kind in KINDS {
         for after in 1..=5 {
             let (server, folder) = (kind.server(), tempfile::tempdir().unwrap());
             let (state, mut log) = (folder.path().join("s.json"), Vec::new());
@@ -170,7 +170,7 @@ fn other_requests_are_told_from_those_of_the_state_file() {
         ("two requests have the position 3", |all| all[4].index = 3),
         ("request 0 has changed", |all| all[0].request.max_tokens = 1),
     ];
-    for kind in kinds() {
+    for kind in KINDS {
         let (server, folder) = (kind.server(), tempfile::tempdir().unwrap());
         let state = folder.path().join("s.json");
         let hosted = kind.hosted(&server, session(3));
@@ -231,7 +231,7 @@ fn a_state_file_that_cannot_be_used_is_told() {
 
 #[test]
 fn a_lost_submission_is_found_among_batches_of_others() {
-    for kind in kinds() {
+    for kind in KINDS {
         let (server, folder) = (kind.server(), tempfile::tempdir().unwrap());
         let (state, mut log) = (folder.path().join("s.json"), Vec::new());
         server.world().fake.oddities().looks = 3;

@@ -256,16 +256,9 @@ pub const GEMINI: Kind = Kind {
     end: "BATCH_STATE_SUCCEEDED",
 };
 
-/// Those whose dialect is spoken.
-pub fn kinds() -> impl Iterator<Item = Kind> {
-    [OPENAI, ANTHROPIC, GEMINI].into_iter().filter(|kind| kind.is_spoken())
-}
+pub const KINDS: [Kind; 3] = [OPENAI, ANTHROPIC, GEMINI];
 
 impl Kind {
-    pub fn is_spoken(self) -> bool {
-        weighbridge_api::dialect::wire(self.dialect).carries(weighbridge_core::Parameter::Messages)
-    }
-
     pub fn server(self) -> Server {
         Server::start((self.make)())
     }
