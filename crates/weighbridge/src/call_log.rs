@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
-use weighbridge_core::{CallRecord, CallState};
+use weighbridge_core::{CallRecord, CallState, CanaryReport};
 
 use crate::requests::RequestFile;
 
@@ -32,6 +32,9 @@ pub struct Header {
     requests: String,
     /// Requests.
     count: u64,
+    /// What the endpoint was seen to do before the first request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    canary: Option<CanaryReport>,
 }
 
 /// Version of the form of the file.
@@ -48,7 +51,13 @@ impl Header {
             base_url: base_url.map(str::to_owned),
             requests: file.hash.clone(),
             count: file.count,
+            canary: None,
         }
+    }
+
+    /// With what a canary saw.
+    pub fn with_canary(self, canary: Option<CanaryReport>) -> Self {
+        Self { canary, ..self }
     }
 
     fn same_run(&self, other: &Self) -> bool {
@@ -70,6 +79,11 @@ impl Done {
     /// True where the request has an answer.
     pub fn contains(&self, index: u64) -> bool {
         self.bits.get((index / 64) as usize).is_some_and(|word| word & (1 << (index % 64)) != 0)
+    }
+
+    /// The positions, ascending.
+    pub fn iter(&self) -> impl Iterator<Item = u64> {
+        (0..self.bits.len() as u64 * 64).filter(|index| self.contains(*index))
     }
 
     /// How many.

@@ -214,7 +214,7 @@ impl RunningArgs {
 /// Options of `loglikelihood`.
 #[derive(Debug, Args)]
 pub struct LoglikelihoodArgs {
-    /// A .gguf file, a folder with safetensors, or hf:OWNER/NAME@REVISION.
+    /// The model, as for `ask`; a hosted one must give log-probabilities of its prompt (dialect openai_completions).
     pub model: String,
     /// A file of lines {"context": TEXT, "continuation": TEXT}; '-' reads standard input.
     pub requests: PathBuf,
@@ -225,6 +225,8 @@ pub struct LoglikelihoodArgs {
     /// Also tell how many tokens ran through the model, on standard error.
     #[arg(long)]
     pub verbose: bool,
+    #[command(flatten)]
+    pub hosted: HostedArgs,
     #[command(flatten)]
     pub running: RunningArgs,
 }

@@ -1,6 +1,7 @@
 //! The program: reads the command line, runs one command, prints its answer and sets the exit code.
 
 mod call_log;
+mod canaries;
 mod chart;
 mod cli;
 mod commands;

@@ -3,18 +3,21 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, bail};
+use weighbridge_api::batch::{BatchJob, BatchOptions};
 use weighbridge_api::{Cache, Delivery, Hosted, NumberedRequest, Session, SessionOptions};
 use weighbridge_catalog::Catalog;
-use weighbridge_core::{CallRecord, CallState, ErrorClass, LOCAL, LanguageModel};
+use weighbridge_core::{CallRecord, CallState, CanaryReport, ErrorClass, LOCAL, LanguageModel};
 
 use crate::Answer;
-use crate::call_log::{CallLog, Header};
+use crate::call_log::{CallLog, Done, Header};
+use crate::canaries;
 use crate::cli::GenerateArgs;
-use crate::render::progress::CallBar;
+use crate::render::progress::{CallBar, Spinner};
 use crate::render::reply::dollars;
 use crate::render::{Screen, count};
 use crate::requests::{Defaults, RequestFile};
@@ -59,9 +62,56 @@ pub fn run(args: &GenerateArgs, screen: Screen) -> anyhow::Result<Answer> {
 
 fn hosted(args: &GenerateArgs, model: &Hosted, file: &RequestFile, screen: Screen) -> anyhow::Result<Answer> {
     let endpoint = model.endpoint();
-    let header = Header::new(&endpoint.provider.id, &endpoint.model, Some(&endpoint.base_url), file);
+    let canary = if args.no_canary || !begins(args.output.as_deref()) { None } else { Some(canary(model, screen)?) };
+    let warning = canary.as_ref().and_then(canaries::warning);
+    let header =
+        Header::new(&endpoint.provider.id, &endpoint.model, Some(&endpoint.base_url), file).with_canary(canary);
     let delivery = if args.stream { Delivery::Streamed } else { Delivery::Whole };
-    all(args, &header, file, screen, |requests, each| model.run(requests, delivery, each))
+    let answer = match &args.output {
+        Some(output) if args.batch => {
+            all(args, &header, file, screen, |requests, each, done| batch(model, output, requests, each, done))
+        }
+        _ => all(args, &header, file, screen, |requests, each, _| model.run(requests, delivery, each)),
+    }?;
+    let note = warning.into_iter().chain(answer.note).collect::<Vec<_>>().join("; ");
+    Ok(Answer { note: (!note.is_empty()).then_some(note), ..answer })
+}
+
+/// True where a file of answers is begun; one that is gone on with has its canary.
+fn begins(output: Option<&Path>) -> bool {
+    output.is_some_and(|path| !path.metadata().is_ok_and(|file| file.len() > 0))
+}
+
+/// What the endpoint really does, before money is spent on more.
+fn canary(model: &Hosted, screen: Screen) -> anyhow::Result<CanaryReport> {
+    let spinner = Spinner::new(format!("trying {}", model.name()), screen);
+    let report = model.canary();
+    drop(spinner);
+    canaries::keep(&report);
+    if let Some(error) = &report.error {
+        bail!("'{}' cannot be asked: {error}", model.name());
+    }
+    Ok(report)
+}
+
+/// Requests as batches. What is needed to go on after a restart stands beside the answers.
+fn batch(model: &Hosted, output: &Path, requests: Requests<'_>, each: Each<'_>, done: &Done) -> anyhow::Result<()> {
+    let mut state = output.as_os_str().to_owned();
+    state.push(".batch");
+    let mut job = BatchJob::open(model, Path::new(&state), BatchOptions::default())?;
+    for index in done.iter() {
+        // A record may have been written and not been marked when an earlier run was killed.
+        job.taken(index)?;
+    }
+    let mut failed = Ok(());
+    let mut take = |record| {
+        failed = each(record);
+        if failed.is_err() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    };
+    let ended = job.run(requests, &mut take, &mut |_| ControlFlow::Continue(()));
+    failed?;
+    // Whoever broke has said why.
+    ended.map(|_| ()).map_err(Into::into)
 }
 
 fn local(args: &GenerateArgs, name: &str, file: &RequestFile, screen: Screen) -> anyhow::Result<Answer> {
@@ -69,7 +119,7 @@ fn local(args: &GenerateArgs, name: &str, file: &RequestFile, screen: Screen) ->
         bail!("--batch is for hosted models; '{name}' runs in this process");
     }
     let model = open_weights::open(name, args.running.options(), screen)?;
-    all(args, &Header::new(LOCAL, name, None, file), file, screen, |requests, each| {
+    all(args, &Header::new(LOCAL, name, None, file), file, screen, |requests, each, _| {
         // Positions among those still to be asked, with what they are in the file.
         let places = Mutex::new(BTreeMap::new());
         let held = || places.lock().unwrap_or_else(PoisonError::into_inner);
@@ -98,7 +148,7 @@ fn all(
     header: &Header,
     file: &RequestFile,
     screen: Screen,
-    ask: impl FnOnce(Requests<'_>, Each<'_>) -> anyhow::Result<()>,
+    ask: impl FnOnce(Requests<'_>, Each<'_>, &Done) -> anyhow::Result<()>,
 ) -> anyhow::Result<Answer> {
     let mut log = CallLog::open(args.output.as_deref(), header)?;
     let done = log.done_set();
@@ -118,15 +168,19 @@ fn all(
             }
         }
     });
-    ask(&mut requests, &mut |record| {
-        if is_spent(&record) {
-            // Nothing was asked, so nothing is written: the next run with more money asks it.
-            spent.store(true, Ordering::Relaxed);
-            return Ok(());
-        }
-        tally.add(&record);
-        log.write(&record)
-    })?;
+    ask(
+        &mut requests,
+        &mut |record| {
+            if is_spent(&record) {
+                // Nothing was asked, so nothing is written: the next run with more money asks it.
+                spent.store(true, Ordering::Relaxed);
+                return Ok(());
+            }
+            tally.add(&record);
+            log.write(&record)
+        },
+        &done,
+    )?;
     if let Some(error) = broken {
         return Err(error);
     }

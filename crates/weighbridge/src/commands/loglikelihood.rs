@@ -6,13 +6,16 @@ use std::path::Path;
 
 use anyhow::{Context, bail};
 use serde::Serialize;
-use weighbridge_core::{Loglikelihood, LoglikelihoodRequest};
+use weighbridge_api::{Endpoint, Hosted};
+use weighbridge_catalog::Catalog;
+use weighbridge_core::{LanguageModel, Loglikelihood, LoglikelihoodRequest};
 use weighbridge_engine::score::{self, Detail, TokenScore};
 
 use crate::Answer;
 use crate::cli::LoglikelihoodArgs;
 use crate::render::Screen;
 use crate::render::progress::Bar;
+use crate::target::{self, Target};
 
 use super::open_weights;
 
@@ -52,6 +55,9 @@ impl PerToken {
 /// A line is no request, or the model does not load or cannot score it.
 pub fn run(args: &LoglikelihoodArgs, screen: Screen) -> anyhow::Result<Answer> {
     let requests = read(&args.requests)?;
+    if let Target::Hosted(endpoint) = target::find(&args.model, &args.hosted, &Catalog::embedded()?)? {
+        return hosted(args, *endpoint, &requests, screen);
+    }
     let model = open_weights::open(&args.model, args.running.options(), screen)?;
     let tokens = model.install(|| model.tokens_of(&requests))?;
     let work = score::work(&tokens, model.decoder().architecture().context);
@@ -75,6 +81,27 @@ pub fn run(args: &LoglikelihoodArgs, screen: Screen) -> anyhow::Result<Answer> {
             work.tokens,
             work.nodes
         );
+    }
+    Ok(Answer::plain(text))
+}
+
+/// The same from a host, which states less about each token.
+fn hosted(
+    args: &LoglikelihoodArgs,
+    endpoint: Endpoint,
+    requests: &[LoglikelihoodRequest],
+    screen: Screen,
+) -> anyhow::Result<Answer> {
+    if args.per_token {
+        bail!("--per-token needs open weights in this process; hosts do not state it");
+    }
+    let model = Hosted::new(endpoint, &target::session(&args.hosted)?)?;
+    let bar = Bar::new("requests", requests.len() as u64, screen);
+    let scores = model.loglikelihood(requests, &|done| bar.set(done as u64))?;
+    drop(bar);
+    let mut text = String::new();
+    for Loglikelihood { logprob, greedy, tokens } in scores {
+        writeln!(text, "{}", serde_json::to_string(&Line { logprob, greedy, tokens, per_token: None })?)?;
     }
     Ok(Answer::plain(text))
 }

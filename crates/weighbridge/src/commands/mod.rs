@@ -1,6 +1,7 @@
 //! One command a file; each takes its arguments and gives its answer as text.
 
 mod ask;
+mod canary;
 mod catalog;
 mod compare;
 mod gap;
@@ -12,6 +13,7 @@ mod logits;
 mod loglikelihood;
 mod models;
 mod open_weights;
+mod providers;
 mod rank;
 
 use std::path::Path;
@@ -40,7 +42,8 @@ pub fn run(cli: Cli, screen: Screen) -> anyhow::Result<Answer> {
         Command::Inspect(args) => inspect::run(&args, screen),
         Command::Ask(args) => ask::run(&args, screen),
         Command::Generate(args) => generate::run(&args, screen),
-        Command::Providers(_) | Command::Canary(_) => anyhow::bail!("soon"),
+        Command::Providers(args) => providers::run(&args, screen),
+        Command::Canary(args) => canary::run(&args, screen),
         Command::Loglikelihood(args) => loglikelihood::run(&args, screen),
         Command::Logits(args) => logits::run(&args),
         Command::Completions { shell } => {

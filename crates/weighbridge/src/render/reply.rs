@@ -90,6 +90,7 @@ impl Reply {
             // Open weights here cost no call; what the machine costs is another question.
             (None, _) => "own machine".into(),
             (Some(_), Some(usd)) => dollars(usd),
+            (Some(_), None) if self.text.is_none() => "-".into(),
             (Some(_), None) => "unknown".into(),
         }
     }
