@@ -16,7 +16,7 @@ pub fn policy() -> RetryPolicy {
 }
 
 pub fn options() -> SessionOptions {
-    SessionOptions { concurrency: 4, timeout: Duration::from_secs(60), retry: policy(), ..SessionOptions::default() }
+    SessionOptions { concurrency: 4, timeout: Duration::from_mins(1), retry: policy(), ..SessionOptions::default() }
 }
 
 /// Ten dollars a million tokens in, and a hundred out.

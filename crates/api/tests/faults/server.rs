@@ -3,6 +3,7 @@
 //! It speaks just enough of HTTP/1.1 to read requests; what it answers is a script of bytes, waits and ends that a function
 //! gives for each request. It keeps what it has seen, and counts what is open.
 
+use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -80,7 +81,8 @@ impl Ledger {
     }
 }
 
-type Script = dyn Fn(&Seen) -> Vec<Act> + Send + Sync;
+/// What is done with a request.
+pub type Script = dyn Fn(&Seen) -> Vec<Act> + Send + Sync;
 
 /// A server on a port of loopback, until it is dropped.
 pub struct Server {
@@ -215,7 +217,7 @@ async fn read_request<S: AsyncRead + Unpin>(stream: &mut S, buffer: &mut Vec<u8>
 pub fn response(status: u16, headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
     let mut head = format!("HTTP/1.1 {status} Whatever\r\ncontent-length: {}\r\n", body.len());
     for (name, value) in headers {
-        head.push_str(&format!("{name}: {value}\r\n"));
+        let _ = write!(head, "{name}: {value}\r\n");
     }
     [head.as_bytes(), b"\r\n", body].concat()
 }

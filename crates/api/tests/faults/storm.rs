@@ -75,9 +75,9 @@ fn run(delivery: Delivery, seed: u64) {
         };
         let random = random(seed ^ (number << 20) ^ attempt);
         match number {
-            _ if number % 97 == 0 => error(400, &[], "invalid_request_error", "never"),
-            _ if number % 89 == 0 => error(500, &[], "server_error", "always the same"),
-            _ if random % 2 == 0 => right(seen, &prompt),
+            _ if number.is_multiple_of(97) => error(400, &[], "invalid_request_error", "never"),
+            _ if number.is_multiple_of(89) => error(500, &[], "server_error", "always the same"),
+            _ if random.is_multiple_of(2) => right(seen, &prompt),
             _ => wrong(seen, &prompt, random >> 8),
         }
     });
@@ -99,9 +99,9 @@ fn run(delivery: Delivery, seed: u64) {
                 CallState::ProviderError => assert_eq!((record.text, record.cost.usd), (None, None)),
                 other => panic!("{other:?}"),
             }
-            if record.index % 97 == 0 {
+            if record.index.is_multiple_of(97) {
                 assert_eq!(record.attempts.len(), 1);
-            } else if record.index % 89 == 0 {
+            } else if record.index.is_multiple_of(89) {
                 assert_eq!(record.attempts.len(), 5);
             }
             Ok::<(), ()>(())

@@ -8,7 +8,8 @@ use crate::server::{Act, STREAM, chat, delta, error, finish, json_response, resp
 
 /// The key with every character as an escape of JSON.
 fn escaped() -> String {
-    KEY.chars().map(|c| format!("\\u{:04x}", u32::from(c))).collect()
+    let escapes: Vec<String> = KEY.chars().map(|c| format!("\\u{:04x}", u32::from(c))).collect();
+    escapes.concat()
 }
 
 pub fn cases() -> Vec<Case> {

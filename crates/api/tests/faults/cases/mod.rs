@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use weighbridge_api::SessionOptions;
 
-use crate::server::{Act, Seen, answer};
+use crate::server::{Act, Script, Seen, answer};
 
 mod broken;
 mod content;
@@ -22,7 +22,7 @@ pub struct Case {
     /// What is done about it, for readers of the table.
     pub done: &'static str,
     pub streamed: bool,
-    pub script: Box<dyn Fn(&Seen) -> Vec<Act> + Send + Sync>,
+    pub script: Box<Script>,
     pub options: fn(&mut SessionOptions),
     /// Seconds that each wait between attempts has at least and at most.
     pub waits: (f64, f64),

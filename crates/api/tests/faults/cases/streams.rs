@@ -37,8 +37,8 @@ pub fn cases() -> Vec<Case> {
             vec![Act::Trickle(bytes, Duration::from_micros(20)), Act::Billed(7, 3), Act::Close]
         })
         .streamed(),
-        once("cut in the middle of an event", AGAIN, text[..text.len() / 3].as_bytes(), Act::Close),
-        once("reset in the middle of an event", AGAIN, text[..text.len() / 3].as_bytes(), Act::Reset),
+        once("cut in the middle of an event", AGAIN, &text.as_bytes()[..text.len() / 3], Act::Close),
+        once("reset in the middle of an event", AGAIN, &text.as_bytes()[..text.len() / 3], Act::Reset),
         once("cut between two events", AGAIN, delta("o"), Act::Close),
         once("reset between two events", AGAIN, delta("o"), Act::Reset),
         once("ends before it has begun", "backs off; it may have been billed", "", Act::Close),
