@@ -118,6 +118,7 @@ pub enum AskFormat {
 }
 
 /// Options of `generate`.
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 #[derive(Debug, Args)]
 pub struct GenerateArgs {
     /// The model, as for `ask`.

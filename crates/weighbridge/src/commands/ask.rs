@@ -30,10 +30,8 @@ pub fn run(args: &AskArgs, screen: Screen) -> anyhow::Result<Answer> {
     let targets: Vec<Target> =
         args.models.iter().map(|name| target::find(name, &args.hosted, &catalog)).collect::<Result<_, _>>()?;
     check_providers(args, &targets)?;
-    let session = match targets.iter().any(|target| matches!(target, Target::Hosted(_))) {
-        true => Some(target::session(&args.hosted)?),
-        false => None,
-    };
+    let hosted = targets.iter().any(|target| matches!(target, Target::Hosted(_)));
+    let session = if hosted { Some(target::session(&args.hosted)?) } else { None };
     let text = question(&args.prompt)?;
     let live = targets.len() == 1 && args.format == AskFormat::Text && io::stdout().is_terminal();
     let replies = replies(args, targets, session.as_ref(), &text, live, screen)?;

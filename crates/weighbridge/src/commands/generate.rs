@@ -257,17 +257,17 @@ impl Tally {
         let total: u64 = self.states.iter().sum();
         let failed = self.states[3] + self.states[4] > 0 || more.is_some();
         let seconds = self.start.elapsed().as_secs_f64();
-        let mut text = count(total as usize, "request");
+        let mut parts = Vec::new();
         if before > 0 {
-            text = format!("{} have answers from before; {text}", count(before as usize, "request"));
+            parts.push(format!("{} have answers from before", count(before as usize, "request")));
         }
-        if total > 0 {
-            text.push_str(&format!(": {}", self.states()));
-        }
-        if self.cached > 0 {
-            text.push_str(&format!(", {} of them kept from earlier", self.cached));
-        }
-        text.push_str(&format!("; {} tokens in, {} out; {}; {seconds:.1} s", self.input, self.output, self.money()));
+        let states = if total > 0 { format!(": {}", self.states()) } else { String::new() };
+        let kept = if self.cached > 0 { format!(", {} of them kept from earlier", self.cached) } else { String::new() };
+        parts.push(format!("{}{states}{kept}", count(total as usize, "request")));
+        parts.push(format!("{} tokens in, {} out", self.input, self.output));
+        parts.push(self.money());
+        parts.push(format!("{seconds:.1} s"));
+        let text = parts.join("; ");
         if to_file {
             Answer { failed, note: more, ..Answer::plain(text + "\n") }
         } else {
