@@ -5,13 +5,12 @@
 
 use std::cell::RefCell;
 use std::ops::Range;
-use std::sync::Arc;
 
 use rayon::prelude::*;
 
 use crate::architecture::{Activation, Architecture, Rope, RopeStyle};
 use crate::cache::Cache;
-use crate::files::{Checkpoint, FileError, dequantise};
+use crate::files::{FileError, Table};
 use crate::kernel::{self, Packed, Precision, Segment, Shape, math};
 
 /// A linear layer.
@@ -75,9 +74,7 @@ pub struct Decoder {
     /// Output head.
     pub head: Linear,
     /// The token embedding, which is read row by row from the file.
-    pub embedding_name: String,
-    /// The file.
-    pub checkpoint: Arc<Checkpoint>,
+    pub embedding: Table,
 }
 
 /// What a layer left behind is handed to, layer after layer: 0 is the embedding, the last is the output of the last
@@ -192,10 +189,8 @@ impl Decoder {
     fn embed(&self, tokens: &[u32], positions: &[usize]) -> Result<Vec<f32>, FileError> {
         let a = &self.architecture;
         let mut x = vec![0.0; tokens.len() * a.hidden];
-        let Some(table) = self.checkpoint.tensor(&self.embedding_name) else { return Ok(x) };
-        let stride = table.data.len() / a.vocabulary.max(1);
         for ((row, &token), &position) in x.chunks_exact_mut(a.hidden).zip(tokens).zip(positions) {
-            dequantise(&table.info.dtype, &table.data[token as usize * stride..][..stride], row)?;
+            self.embedding.row(token as usize, row)?;
             if a.embedding_scale != 1.0 {
                 math::scale(row, a.embedding_scale as f32);
             }

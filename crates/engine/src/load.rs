@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use rayon::prelude::*;
 use thiserror::Error;
 
 use crate::architecture::{Architecture, LayerPlaces, NormKind, Place, Rope};
 use crate::decoder::{Decoder, Layer, Linear, Norm};
 use crate::family::{self, FamilyError};
-use crate::files::{Checkpoint, FileError, RawTensor};
+use crate::files::{Checkpoint, FileError, RawTensor, Table, dequantise};
 use crate::kernel::Packed;
 
 /// Why a checkpoint does not load.
@@ -67,7 +68,7 @@ pub fn decoder(checkpoint: Arc<Checkpoint>) -> Result<Decoder, LoadError> {
     let layers: Result<Vec<Layer>, LoadError> =
         architecture.layers.iter().map(|shape| source.layer(&shape.places, shape.window, shape.rope)).collect();
     let layers = layers?;
-    Ok(Decoder { architecture, layers, positions, final_norm, head, embedding_name, checkpoint })
+    Ok(Decoder { architecture, layers, positions, final_norm, head, embedding: table(checkpoint, embedding_name)? })
 }
 
 /// What the checkpoint is, as its settings and its tensors tell, and its token embedding.
@@ -82,6 +83,12 @@ pub(crate) fn described(checkpoint: &Checkpoint) -> Result<(Architecture, RawTen
     check_shape(&embedding, &[architecture.vocabulary.max(1), architecture.hidden])?;
     apply_rope_factors(checkpoint, &mut architecture)?;
     Ok((architecture, embedding))
+}
+
+/// The token embedding as it is looked up while the model runs.
+pub(crate) fn table(checkpoint: Arc<Checkpoint>, name: String) -> Result<Table, LoadError> {
+    let table = checkpoint.table(&name);
+    table.ok_or_else(|| LoadError::Numbers { name, reason: "its bytes are not in the file".to_owned() })
 }
 
 fn missing(architecture: &Architecture, name: &str) -> LoadError {
@@ -123,6 +130,19 @@ fn numbers(tensor: &RawTensor<'_>) -> Result<Vec<f32>, LoadError> {
         return Ok(numbers);
     }
     Err(LoadError::NotFinite { name: tensor.info.name.clone() })
+}
+
+/// Refuses a tensor of rows of `cols` numbers that are not all finite, without holding them.
+fn check_finite(tensor: &RawTensor<'_>, cols: usize) -> Result<(), LoadError> {
+    let stride = tensor.data.len() / tensor.info.shape.first().copied().unwrap_or(1).max(1);
+    tensor.data.par_chunks(stride.max(1)).try_for_each_init(
+        || vec![0.0_f32; cols],
+        |row, data| {
+            dequantise(&tensor.info.dtype, data, row)?;
+            let finite = row.iter().all(|x| x.is_finite());
+            if finite { Ok(()) } else { Err(LoadError::NotFinite { name: tensor.info.name.clone() }) }
+        },
+    )
 }
 
 /// The rows `rows` of a tensor, which must be finite.
@@ -215,6 +235,8 @@ impl<'a> Source<'a> {
         let (tensor, bias) = match self.tensor(name, "weight") {
             Some(head) => {
                 check_shape(&head, &[rows, cols])?;
+                // As the head it would be looked at where it is packed.
+                check_finite(&embedding, cols)?;
                 (head, self.vector(name, "bias", rows)?)
             }
             None => (embedding, None),

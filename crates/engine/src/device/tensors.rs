@@ -12,7 +12,7 @@ use crate::architecture::{Architecture, LayerShape};
 use crate::cache::Cache;
 use crate::decoder::HiddenTap;
 use crate::error::EngineError;
-use crate::files::{Checkpoint, Dtype, dequantise};
+use crate::files::{Checkpoint, Dtype, Table};
 use crate::forward::Forward;
 use crate::kernel::Segment;
 use crate::load::{self, Source, Stored};
@@ -69,8 +69,7 @@ pub(super) struct Tensors {
     positions: Option<Vec<f32>>,
     final_norm: Norm,
     head: Linear,
-    embedding_name: String,
-    checkpoint: Arc<Checkpoint>,
+    embedding: Table,
 }
 
 struct Loader<'a> {
@@ -138,19 +137,15 @@ impl Tensors {
         let final_norm = loader.norm(&loader.source.final_norm()?)?;
         let layers: Result<Vec<Layer>, EngineError> = architecture.layers.iter().map(|l| loader.layer(l)).collect();
         let layers = layers?;
-        Ok(Self { architecture, place, layers, positions, final_norm, head, embedding_name, checkpoint })
+        let embedding = load::table(checkpoint, embedding_name)?;
+        Ok(Self { architecture, place, layers, positions, final_norm, head, embedding })
     }
 
     fn embed(&self, tokens: &[u32], positions: &[usize]) -> Result<Tensor, EngineError> {
         let a = &self.architecture;
         let mut x = vec![0.0; tokens.len() * a.hidden];
-        if let Some(table) = self.checkpoint.tensor(&self.embedding_name) {
-            let stride = table.data.len() / a.vocabulary.max(1);
-            for (row, &token) in x.chunks_exact_mut(a.hidden).zip(tokens) {
-                dequantise(&table.info.dtype, &table.data[token as usize * stride..][..stride], row)?;
-            }
-        }
-        for (row, &position) in x.chunks_exact_mut(a.hidden).zip(positions) {
+        for ((row, &token), &position) in x.chunks_exact_mut(a.hidden).zip(tokens).zip(positions) {
+            self.embedding.row(token as usize, row)?;
             for x in row.iter_mut() {
                 *x *= a.embedding_scale as f32;
             }

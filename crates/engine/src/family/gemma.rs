@@ -3,7 +3,7 @@
 
 use serde_json::json;
 
-use super::settings::{Config, Metadata, gguf_layer, rope_scaling};
+use super::settings::{Config, Metadata, Sizes, gguf_layer, rope_scaling};
 use super::{FamilyError, settings};
 use crate::architecture::{
     Activation, Architecture, LayerPlaces, LayerShape, NormKind, Place, Places, Rope, RopeScaling, RopeStyle,
@@ -17,7 +17,6 @@ pub(super) fn of_config(config: &Config<'_>, tensors: usize) -> Result<Architect
     for key in ["attn_logit_softcapping", "final_logit_softcapping"] {
         config.only(key, &json!(null), "no soft cap loads")?;
     }
-    let heads = config.size("num_attention_heads")?;
     let head_dim = config.head_dim("head_dim")?.unwrap_or(256);
     let layers = config.layers("num_hidden_layers", tensors)?;
     let window = config.size_or("sliding_window", Some(4096))?;
@@ -37,13 +36,8 @@ pub(super) fn of_config(config: &Config<'_>, tensors: usize) -> Result<Architect
     let scale = config.number_or("query_pre_attn_scalar", 256.0)?.powf(-0.5);
     let shape = Shape {
         vocabulary: config.size("vocab_size")?,
-        hidden: config.size("hidden_size")?,
-        heads,
-        kv_heads: config.size_or("num_key_value_heads", Some(heads))?.unwrap_or(heads),
+        sizes: Sizes::of_config(config)?,
         head_dim,
-        intermediate: config.size("intermediate_size")?,
-        context: config.size("max_position_embeddings")?,
-        epsilon: config.number_or("rms_norm_eps", 1e-6)?,
         norm: NormKind::RmsPlusOne,
         ropes: vec![full, local],
         scale,
@@ -68,7 +62,7 @@ fn ropes(config: &Config<'_>, head_dim: usize) -> Result<(Rope, Rope), FamilyErr
 }
 
 pub(super) fn of_metadata(metadata: &Metadata<'_>) -> Result<Architecture, FamilyError> {
-    let (hidden, heads) = (metadata.size("embedding_length")?, metadata.size("attention.head_count")?);
+    let sizes = Sizes::of_metadata(metadata)?;
     let head_dim = metadata.head_dim("attention.key_length")?.unwrap_or(256);
     let layers = metadata.layers()?;
     let window = metadata.size_or("attention.sliding_window", None)?;
@@ -76,16 +70,11 @@ pub(super) fn of_metadata(metadata: &Metadata<'_>) -> Result<Architecture, Famil
         Rope::new(head_dim, metadata.number_or("rope.freq_base", 1e6)?, metadata.rope_scaling()?, RopeStyle::Halves);
     let local_base = metadata.number_or("rope.freq_base_swa", 1e4)?;
     // The 27B model alone scales by its hidden size a head.
-    let scaled_by = if layers == 62 { hidden / heads } else { head_dim };
+    let scaled_by = if layers == 62 { sizes.hidden / sizes.heads } else { head_dim };
     let shape = Shape {
         vocabulary: 0,
-        hidden,
-        heads,
-        kv_heads: metadata.size_or("attention.head_count_kv", Some(heads))?.unwrap_or(heads),
+        sizes,
         head_dim,
-        intermediate: metadata.size("feed_forward_length")?,
-        context: metadata.size("context_length")?,
-        epsilon: metadata.number_or("attention.layer_norm_rms_epsilon", 1e-6)?,
         // The converter adds the 1.
         norm: NormKind::Rms,
         ropes: vec![full, Rope::new(head_dim, local_base, RopeScaling::None, RopeStyle::Halves)],
@@ -106,13 +95,8 @@ pub(super) fn of_metadata(metadata: &Metadata<'_>) -> Result<Architecture, Famil
 
 struct Shape {
     vocabulary: usize,
-    hidden: usize,
-    heads: usize,
-    kv_heads: usize,
+    sizes: Sizes,
     head_dim: usize,
-    intermediate: usize,
-    context: usize,
-    epsilon: f64,
     norm: NormKind,
     ropes: Vec<Rope>,
     scale: f64,
@@ -125,7 +109,7 @@ impl Shape {
         window: Option<usize>,
         places: Places,
     ) -> Result<Architecture, FamilyError> {
-        settings::check_heads(self.heads, self.kv_heads)?;
+        settings::check_heads(self.sizes.heads, self.sizes.kv_heads)?;
         let layer = |(sliding, places)| LayerShape {
             window: window.filter(|_| sliding),
             rope: Some(usize::from(sliding)),
@@ -134,17 +118,17 @@ impl Shape {
         Ok(Architecture {
             family: "gemma3".to_owned(),
             vocabulary: self.vocabulary,
-            hidden: self.hidden,
-            heads: self.heads,
-            kv_heads: self.kv_heads,
+            hidden: self.sizes.hidden,
+            heads: self.sizes.heads,
+            kv_heads: self.sizes.kv_heads,
             head_dim: self.head_dim,
-            intermediate: self.intermediate,
-            context: self.context,
+            intermediate: self.sizes.intermediate,
+            context: self.sizes.context,
             norm: self.norm,
-            norm_epsilon: self.epsilon,
+            norm_epsilon: self.sizes.epsilon,
             activation: Activation::GeluTanh,
             attention_scale: self.scale,
-            embedding_scale: (self.hidden as f64).sqrt(),
+            embedding_scale: (self.sizes.hidden as f64).sqrt(),
             parallel: false,
             ropes: self.ropes,
             layers: layers.map(layer).collect(),

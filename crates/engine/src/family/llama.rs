@@ -3,7 +3,7 @@
 
 use serde_json::json;
 
-use super::settings::{Config, Metadata, gguf_layer};
+use super::settings::{Config, Metadata, Sizes, gguf_layer};
 use super::{FamilyError, settings};
 use crate::architecture::{
     Activation, Architecture, LayerPlaces, LayerShape, NormKind, Place, Places, Rope, RopeStyle,
@@ -11,8 +11,9 @@ use crate::architecture::{
 
 pub(super) fn of_config(name: &str, config: &Config<'_>, tensors: usize) -> Result<Architecture, FamilyError> {
     config.only("hidden_act", &json!("silu"), "silu loads")?;
-    let (hidden, heads) = (config.size("hidden_size")?, config.size("num_attention_heads")?);
-    let head_dim = config.head_dim("head_dim")?.map_or_else(|| settings::share_of_head(hidden, heads), Ok)?;
+    let sizes = Sizes::of_config(config)?;
+    let head_dim =
+        config.head_dim("head_dim")?.map_or_else(|| settings::share_of_head(sizes.hidden, sizes.heads), Ok)?;
     let layers = config.layers("num_hidden_layers", tensors)?;
     let (base, scaling) = config.rope(10_000.0)?;
     let window = if name == "mistral" {
@@ -24,13 +25,8 @@ pub(super) fn of_config(name: &str, config: &Config<'_>, tensors: usize) -> Resu
     let shape = Shape {
         family: name,
         vocabulary: config.size("vocab_size")?,
-        hidden,
-        heads,
-        kv_heads: config.size_or("num_key_value_heads", Some(heads))?.unwrap_or(heads),
+        sizes,
         head_dim,
-        intermediate: config.size("intermediate_size")?,
-        context: config.size("max_position_embeddings")?,
-        epsilon: config.number_or("rms_norm_eps", 1e-6)?,
         rope: Rope::new(head_dim, base, scaling, RopeStyle::Halves),
         window,
     };
@@ -39,9 +35,9 @@ pub(super) fn of_config(name: &str, config: &Config<'_>, tensors: usize) -> Resu
 }
 
 pub(super) fn of_metadata(name: &str, metadata: &Metadata<'_>) -> Result<Architecture, FamilyError> {
-    let (hidden, heads) = (metadata.size("embedding_length")?, metadata.size("attention.head_count")?);
-    let head_dim =
-        metadata.head_dim("attention.key_length")?.map_or_else(|| settings::share_of_head(hidden, heads), Ok)?;
+    let sizes = Sizes::of_metadata(metadata)?;
+    let stated = metadata.head_dim("attention.key_length")?;
+    let head_dim = stated.map_or_else(|| settings::share_of_head(sizes.hidden, sizes.heads), Ok)?;
     if metadata.size_or("expert_count", None)?.is_some() {
         return Err(FamilyError::Unsupported {
             key: format!("{name}.expert_count"),
@@ -56,13 +52,8 @@ pub(super) fn of_metadata(name: &str, metadata: &Metadata<'_>) -> Result<Archite
     let shape = Shape {
         family: name,
         vocabulary: 0,
-        hidden,
-        heads,
-        kv_heads: metadata.size_or("attention.head_count_kv", Some(heads))?.unwrap_or(heads),
+        sizes,
         head_dim,
-        intermediate: metadata.size("feed_forward_length")?,
-        context: metadata.size("context_length")?,
-        epsilon: metadata.number_or("attention.layer_norm_rms_epsilon", 1e-6)?,
         rope: Rope::new(dims, base, metadata.rope_scaling()?, style),
         window: None,
     };
@@ -79,32 +70,27 @@ pub(super) fn of_metadata(name: &str, metadata: &Metadata<'_>) -> Result<Archite
 struct Shape<'a> {
     family: &'a str,
     vocabulary: usize,
-    hidden: usize,
-    heads: usize,
-    kv_heads: usize,
+    sizes: Sizes,
     head_dim: usize,
-    intermediate: usize,
-    context: usize,
-    epsilon: f64,
     rope: Rope,
     window: Option<usize>,
 }
 
 impl Shape<'_> {
     fn architecture(self, layers: Vec<LayerPlaces>, places: Places) -> Result<Architecture, FamilyError> {
-        settings::check_heads(self.heads, self.kv_heads)?;
+        settings::check_heads(self.sizes.heads, self.sizes.kv_heads)?;
         let layer = |places| LayerShape { window: self.window, rope: Some(0), places };
         Ok(Architecture {
             family: self.family.to_owned(),
             vocabulary: self.vocabulary,
-            hidden: self.hidden,
-            heads: self.heads,
-            kv_heads: self.kv_heads,
+            hidden: self.sizes.hidden,
+            heads: self.sizes.heads,
+            kv_heads: self.sizes.kv_heads,
             head_dim: self.head_dim,
-            intermediate: self.intermediate,
-            context: self.context,
+            intermediate: self.sizes.intermediate,
+            context: self.sizes.context,
             norm: NormKind::Rms,
-            norm_epsilon: self.epsilon,
+            norm_epsilon: self.sizes.epsilon,
             activation: Activation::Silu,
             attention_scale: (self.head_dim as f64).powf(-0.5),
             embedding_scale: 1.0,

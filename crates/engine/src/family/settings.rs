@@ -201,6 +201,45 @@ impl Metadata<'_> {
     }
 }
 
+/// What Llama and Gemma state alike.
+pub(crate) struct Sizes {
+    pub hidden: usize,
+    pub heads: usize,
+    pub kv_heads: usize,
+    pub intermediate: usize,
+    pub context: usize,
+    /// Added to the variance in norms.
+    pub epsilon: f64,
+}
+
+impl Sizes {
+    /// Those of a config.json.
+    pub fn of_config(config: &Config<'_>) -> Result<Self, FamilyError> {
+        let (hidden, heads) = (config.size("hidden_size")?, config.size("num_attention_heads")?);
+        Ok(Self {
+            hidden,
+            heads,
+            kv_heads: config.size_or("num_key_value_heads", Some(heads))?.unwrap_or(heads),
+            intermediate: config.size("intermediate_size")?,
+            context: config.size("max_position_embeddings")?,
+            epsilon: config.number_or("rms_norm_eps", 1e-6)?,
+        })
+    }
+
+    /// Those of the metadata of a GGUF file.
+    pub fn of_metadata(metadata: &Metadata<'_>) -> Result<Self, FamilyError> {
+        let (hidden, heads) = (metadata.size("embedding_length")?, metadata.size("attention.head_count")?);
+        Ok(Self {
+            hidden,
+            heads,
+            kv_heads: metadata.size_or("attention.head_count_kv", Some(heads))?.unwrap_or(heads),
+            intermediate: metadata.size("feed_forward_length")?,
+            context: metadata.size("context_length")?,
+            epsilon: metadata.number_or("attention.layer_norm_rms_epsilon", 1e-6)?,
+        })
+    }
+}
+
 fn at_most(tensors: usize, layers: usize) -> String {
     format!("no more layers than there are tensors, {tensors}, and it says {layers}")
 }

@@ -1,13 +1,15 @@
 //! A checkpoint as it lies on disk: one GGUF file, one safetensors file, or a folder with shards, memory-mapped.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use memmap2::Mmap;
 use serde::Deserialize;
 
 use super::map::{map, set_aside};
-use super::{FileError, RawTensor, TensorInfo, gguf, safetensors};
+use super::{Dtype, FileError, RawTensor, TensorInfo, dequantise, gguf, safetensors};
 
 const CONFIG: &str = "config.json";
 const SINGLE: &str = "model.safetensors";
@@ -43,6 +45,29 @@ pub struct Checkpoint {
     warnings: Vec<String>,
 }
 
+/// A matrix that is read row by row from its file, which it keeps open.
+#[derive(Debug)]
+pub struct Table {
+    checkpoint: Arc<Checkpoint>,
+    file: usize,
+    /// In the file; it was there when the table was made, and the map does not change.
+    bytes: Range<usize>,
+    dtype: Dtype,
+    /// Bytes of a row.
+    stride: usize,
+}
+
+impl Table {
+    /// The numbers of one row, which the table must have.
+    ///
+    /// # Errors
+    /// The dtype is none that is decoded here.
+    pub fn row(&self, row: usize, out: &mut [f32]) -> Result<(), FileError> {
+        let data = &self.checkpoint.maps[self.file][self.bytes.clone()];
+        dequantise(&self.dtype, &data[row * self.stride..][..self.stride], out)
+    }
+}
+
 impl Checkpoint {
     /// Opens a .gguf file, a .safetensors file with config.json beside it, or a folder: config.json with
     /// model.safetensors or model.safetensors.index.json and its shards, or exactly one .gguf. What a file is, its
@@ -62,6 +87,16 @@ impl Checkpoint {
         let info = self.headers().get(file)?.get(at)?;
         let data = self.maps.get(file)?.get(info.start..info.start + info.bytes)?;
         Some(RawTensor { info, data })
+    }
+
+    /// The tensor of this name as a table of rows.
+    pub fn table(self: Arc<Self>, name: &str) -> Option<Table> {
+        let (file, _) = *self.places.get(name)?;
+        let RawTensor { info, data } = self.tensor(name)?;
+        let stride = data.len() / info.shape.first().copied().unwrap_or(1).max(1);
+        let bytes = info.start..info.start + info.bytes;
+        let dtype = info.dtype;
+        Some(Table { checkpoint: self, file, bytes, dtype, stride })
     }
 
     /// Says that the bytes of a tensor are not needed for now, so that they do not count as memory of this process.

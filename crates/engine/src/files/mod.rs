@@ -16,7 +16,7 @@ pub mod safetensors;
 mod suspicion;
 
 pub(crate) use checkpoint::read_bounded;
-pub use checkpoint::{Checkpoint, Layout};
+pub use checkpoint::{Checkpoint, Layout, Table};
 pub use dequant::dequantise;
 pub use dtype::{Dtype, ForeignDtype};
 pub use error::FileError;

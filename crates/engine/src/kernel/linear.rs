@@ -31,6 +31,8 @@ const MANY: usize = 3;
 /// products.
 #[cfg(target_arch = "x86_64")]
 const UNPACKED: usize = 9;
+/// Up to this many rows, columns go through in parts: of more, the sums that wait would not stay near.
+const IN_PARTS: usize = 64;
 /// Columns of a part, at most.
 const PART: usize = 256;
 /// Below this many multiply-adds, another thread costs more than it does.
@@ -215,7 +217,7 @@ fn in_blocks(x: &[f32], m: usize, cols: usize) -> Vec<f32> {
 
 /// The columns of some strips for every row in blocks.
 ///
-/// The columns go through in parts, so that the strips of a part stay in the first cache while all rows pass; the sums
+/// Where rows are not too many, the columns go through in parts, so that the strips of a part stay in the first cache while all rows pass; the sums
 /// wait in the result.
 fn many_rows(isa: Isa, blocks: &[f32], m: usize, target: Target<'_>, strips: Range<usize>) {
     let Target { weights, out, .. } = target;
@@ -223,7 +225,7 @@ fn many_rows(isa: Isa, blocks: &[f32], m: usize, target: Target<'_>, strips: Ran
     let columns = (weights.rows - strips.start * LANES).min(strips.len() * LANES);
     let start = beginning(target, strips.start, columns);
     let zero = From { start: start.as_ptr(), by_row: 0 };
-    let part = part_of(weights);
+    let part = if m <= IN_PARTS { part_of(weights) } else { cols };
     SCRATCH.with_borrow_mut(|scratch| {
         scratch.resize((strips.len() * part).max(scratch.len()), Line::default());
         let mut first = 0;

@@ -27,6 +27,13 @@ fn a_gguf_file_that_does_not_fit_is_refused_by_name() {
         let message = open(&bytes).expect_err("a scale that is no number");
         assert!(message.starts_with(&format!("tensor '{name}' holds NaN or infinite numbers")), "{message}");
     }
+    // An embedding that is not the head as well is not packed, but looked up.
+    let mut untied = model(ROWS, |file| file.tensor("output.weight", &[32, ROWS], 2, (ROWS * 18) as usize));
+    assert!(open(&untied).is_ok(), "{:?}", open(&untied).err());
+    let at = tensor(&untied, "token_embd.weight") + 18 * (ROWS as usize - 1);
+    untied[at..at + 2].copy_from_slice(&0x7c00_u16.to_le_bytes());
+    let message = open(&untied).expect_err("a scale that is no number");
+    assert!(message.starts_with("tensor 'token_embd.weight' holds NaN or infinite numbers"), "{message}");
     for (file, says) in [
         (model(ROWS - 1, |file| file), "the tokenizer has ids up to 263, but the model has 263 rows of embeddings"),
         (model(ROWS, |file| file.u32("llama.expert_count", 8)), "models with experts do not load"),
