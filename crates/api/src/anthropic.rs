@@ -61,7 +61,7 @@ impl Wire for Anthropic {
     fn body(&self, endpoint: &Endpoint, request: &GenerationRequest, delivery: Delivery) -> Result<Vec<u8>, ApiError> {
         let sampling = request.sampling;
         if let Some(t) = sampling.temperature.filter(|t| *t > 1.0) {
-            return Err(outside(endpoint, "a temperature from 0 to 1", t));
+            return Err(outside(endpoint, "a temperature from 0 to 1", &t));
         }
         let (thinking, output_config) = reasoning(endpoint, request)?;
         let turns = messages(&request.prompt);
@@ -121,7 +121,7 @@ fn reasoning(endpoint: &Endpoint, request: &GenerationRequest) -> Result<(Option
         Reasoning::Unset => Ok((None, None)),
         Reasoning::Off => Ok((Some(json!({"type": "disabled"})), None)),
         Reasoning::Effort(Effort::Minimal) => {
-            Err(outside(endpoint, "low, medium, high, xhigh or max as level of reasoning", "minimal"))
+            Err(outside(endpoint, "low, medium, high, xhigh or max as level of reasoning", &"minimal"))
         }
         Reasoning::Effort(level) => {
             // Without it most models that know levels do not think at all, whatever the level.
@@ -140,17 +140,17 @@ fn reasoning(endpoint: &Endpoint, request: &GenerationRequest) -> Result<(Option
 fn check_budget(endpoint: &Endpoint, request: &GenerationRequest, tokens: u32) -> Result<(), ApiError> {
     let most = request.max_tokens;
     if tokens < LEAST_BUDGET {
-        return Err(outside(endpoint, format!("a budget of reasoning from {LEAST_BUDGET} tokens"), tokens));
+        return Err(outside(endpoint, format!("a budget of reasoning from {LEAST_BUDGET} tokens"), &tokens));
     }
     if tokens as usize >= most {
         let expected = format!("a budget of reasoning below the {most} tokens of the answer, which it is part of");
-        return Err(outside(endpoint, expected, tokens));
+        return Err(outside(endpoint, expected, &tokens));
     }
     if let Some(t) = request.sampling.temperature.filter(|t| *t < 1.0) {
-        return Err(outside(endpoint, "no temperature but 1 with a budget of reasoning", t));
+        return Err(outside(endpoint, "no temperature but 1 with a budget of reasoning", &t));
     }
     if let Some(k) = request.sampling.top_k {
-        return Err(outside(endpoint, "no top-k with a budget of reasoning", k));
+        return Err(outside(endpoint, "no top-k with a budget of reasoning", &k));
     }
     Ok(())
 }

@@ -178,7 +178,7 @@ pub(crate) fn split_system(messages: &[Message]) -> (Option<String>, Vec<&Messag
 }
 
 /// A setting that an endpoint or a dialect takes only otherwise.
-pub(crate) fn outside(endpoint: &Endpoint, expected: impl Into<String>, given: &impl ToString) -> ApiError {
+pub(crate) fn outside(endpoint: &Endpoint, expected: impl Into<String>, given: &dyn std::fmt::Display) -> ApiError {
     ApiError::OutOfRange {
         model: endpoint.model.clone(),
         provider: endpoint.provider.id.clone(),

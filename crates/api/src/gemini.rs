@@ -60,8 +60,8 @@ struct Config<'a> {
     response_logprobs: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     logprobs: Option<u8>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    thinking_config: Option<Value>,
+    #[serde(rename = "thinkingConfig", skip_serializing_if = "Option::is_none")]
+    thinking: Option<Value>,
 }
 
 impl Wire for Gemini {
@@ -83,7 +83,7 @@ impl Wire for Gemini {
         let sampling = request.sampling;
         let seed = sampling.seed.map(i32::try_from).transpose();
         let most = format!("a seed up to {}", i32::MAX);
-        let seed = seed.map_err(|_| outside(endpoint, most, sampling.seed.unwrap_or_default()))?;
+        let seed = seed.map_err(|_| outside(endpoint, most, &sampling.seed.unwrap_or_default()))?;
         Ok(to_json(&Body {
             contents: turns.into_iter().map(turn).collect(),
             system_instruction: system.map(|text| json!({"parts": [{"text": text}]})),
@@ -97,7 +97,7 @@ impl Wire for Gemini {
                 response_logprobs: request.top_logprobs.map(|_| true),
                 // Without alternatives the token that was chosen still comes.
                 logprobs: request.top_logprobs.filter(|&top| top > 0),
-                thinking_config: thinking(endpoint, request.reasoning)?,
+                thinking: thinking(endpoint, request.reasoning)?,
             },
         }))
     }
@@ -153,7 +153,7 @@ fn thinking(endpoint: &Endpoint, reasoning: Reasoning) -> Result<Option<Value>, 
         Reasoning::Unset => None,
         Reasoning::Off => Some(json!({"thinkingBudget": 0})),
         Reasoning::Effort(Effort::Max) => {
-            return Err(outside(endpoint, "minimal, low, medium, high or xhigh as level of reasoning", "max"));
+            return Err(outside(endpoint, "minimal, low, medium, high or xhigh as level of reasoning", &"max"));
         }
         Reasoning::Effort(level) => Some(json!({"thinkingLevel": level.as_str()})),
         Reasoning::Budget(tokens) => Some(json!({"thinkingBudget": tokens})),

@@ -176,8 +176,8 @@ fn think(endpoint: &Endpoint, reasoning: Reasoning) -> Result<Option<Value>, Api
         Reasoning::Unset => Ok(None),
         Reasoning::Off => Ok(Some(Value::Bool(false))),
         Reasoning::Effort(level @ (Effort::Low | Effort::Medium | Effort::High)) => Ok(Some(level.as_str().into())),
-        Reasoning::Effort(level) => Err(outside(endpoint, EXPECTED, level.as_str())),
-        Reasoning::Budget(_) => Err(outside(endpoint, EXPECTED, "a budget")),
+        Reasoning::Effort(level) => Err(outside(endpoint, EXPECTED, &level.as_str())),
+        Reasoning::Budget(_) => Err(outside(endpoint, EXPECTED, &"a budget")),
     }
 }
 
