@@ -202,6 +202,10 @@ struct Tally {
     output: u64,
     usd: f64,
     unpriced: u64,
+    /// Answers that state no tokens.
+    uncounted: u64,
+    /// The model runs in this process: calls have no price.
+    local: bool,
     bar: CallBar,
     start: std::time::Instant,
 }
@@ -215,6 +219,8 @@ impl Tally {
             output: 0,
             usd: 0.0,
             unpriced: 0,
+            uncounted: 0,
+            local: false,
             bar: CallBar::new(requests, screen),
             start: std::time::Instant::now(),
         }
@@ -225,10 +231,13 @@ impl Tally {
         self.states[at] += 1;
         self.input += record.usage.input.unwrap_or(0);
         self.output += record.usage.output.unwrap_or(0);
+        self.uncounted += u64::from(record.text.is_some() && record.usage.input.zip(record.usage.output).is_none());
         if record.cached {
             self.cached += 1;
         } else if let Some(usd) = record.cost.usd {
             self.usd += usd.0;
+        } else if record.served_by.provider == LOCAL {
+            self.local = true;
         } else if record.text.is_some() {
             self.unpriced += 1;
         }
@@ -247,6 +256,7 @@ impl Tally {
     fn money(&self) -> String {
         let known = dollars(weighbridge_core::Usd(self.usd));
         match self.unpriced {
+            _ if self.local => "own machine".into(),
             0 => known,
             _ if self.usd == 0.0 => "dollars unknown".into(),
             n => format!("{known} and {} of unknown price", count(n as usize, "answer")),
@@ -261,10 +271,17 @@ impl Tally {
         if before > 0 {
             parts.push(format!("{} have answers from before", count(before as usize, "request")));
         }
-        let states = if total > 0 { format!(": {}", self.states()) } else { String::new() };
+        if total == 0 {
+            parts.push("nothing is left to ask".to_owned());
+            return Answer::plain(parts.join("; ") + "\n");
+        }
         let kept = if self.cached > 0 { format!(", {} of them kept from earlier", self.cached) } else { String::new() };
-        parts.push(format!("{}{states}{kept}", count(total as usize, "request")));
-        parts.push(format!("{} tokens in, {} out", self.input, self.output));
+        parts.push(format!("{}: {}{kept}", count(total as usize, "request"), self.states()));
+        parts.push(match self.uncounted {
+            0 => format!("{} tokens in, {} out", self.input, self.output),
+            n if n == self.states[0] + self.states[1] + self.states[2] => "tokens unknown".to_owned(),
+            n => format!("{} tokens in, {} out, {n} answers uncounted", self.input, self.output),
+        });
         parts.push(self.money());
         parts.push(format!("{seconds:.1} s"));
         let text = parts.join("; ");
