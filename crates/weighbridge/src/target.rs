@@ -107,6 +107,15 @@ fn unknown_provider(provider: &str, catalog: &Catalog) -> anyhow::Error {
     anyhow!("no provider '{provider}', and no such file; providers are {}", known.join(", "))
 }
 
+/// Longest answer unless told otherwise. A model that thinks first needs room for it, and is paid for what it uses.
+const LENGTH: usize = 4096;
+
+/// Tokens that an answer may have where the user does not say.
+pub fn default_length(endpoint: Option<&Endpoint>) -> usize {
+    let most = endpoint.and_then(|endpoint| endpoint.facts.max_output).and_then(|most| usize::try_from(most).ok());
+    most.map_or(LENGTH, |most| most.min(LENGTH))
+}
+
 /// Settings of a session, without a cache.
 pub fn session_options(args: &HostedArgs) -> SessionOptions {
     SessionOptions {

@@ -11,7 +11,7 @@ use super::{Format, RunningArgs, number, parse_count};
 /// What every model is told that is to answer with a text.
 #[derive(Clone, Debug, Args)]
 pub struct SamplingArgs {
-    /// Longest answer, in tokens, reasoning included [default: 256 for `ask`, 1024 for `generate`].
+    /// Longest answer, in tokens, reasoning included [default: 4096; 256 where `ask` runs open weights here].
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     pub max_tokens: Option<u32>,
     /// End before this text; may be given several times.

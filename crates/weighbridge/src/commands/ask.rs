@@ -18,8 +18,8 @@ use crate::target::{self, Target};
 
 use super::open_weights;
 
-/// Longest answer unless told otherwise.
-const MAX_TOKENS: u32 = 256;
+/// Longest answer of open weights here unless told otherwise.
+const MAX_TOKENS: usize = 256;
 
 /// Runs the command. At a terminal the answer of a single model appears as it is made.
 ///
@@ -41,7 +41,7 @@ pub fn run(args: &AskArgs, screen: Screen) -> anyhow::Result<Answer> {
             let failed = replies.iter().any(|reply| reply.text.is_none());
             Ok(Answer { failed, ..Answer::plain(json(&list)?) })
         }
-        (AskFormat::Text, [reply]) => single(args, reply, live),
+        (AskFormat::Text, [reply]) => single(reply, live),
         (AskFormat::Text, _) => side_by_side(&replies, screen),
     }
 }
@@ -119,7 +119,8 @@ fn local(
     screen: Screen,
 ) -> anyhow::Result<Reply> {
     let model = open_weights::open(name, args.running.options(), screen)?;
-    let request = GenerationRequest { sampling: args.sampling.local(), ..request(args, prompt(args, &model, text)) };
+    let request =
+        GenerationRequest { sampling: args.sampling.local(), ..request(args, prompt(args, &model, text), MAX_TOKENS) };
     let start = Instant::now();
     let mut first = None;
     let mut listen = |_: usize, piece: &str| {
@@ -152,19 +153,20 @@ fn hosted(
     show: impl Fn(&str) + Send + Sync,
 ) -> anyhow::Result<Reply> {
     let prompt = if args.raw { Prompt::Text(text.to_owned()) } else { conversation(args, text) };
-    let request = GenerationRequest { sampling: args.sampling.hosted(), ..request(args, prompt) };
+    let most = target::default_length(Some(&endpoint));
+    let request = GenerationRequest { sampling: args.sampling.hosted(), ..request(args, prompt, most) };
     weighbridge_api::check(&endpoint, &request)?;
     let model = Hosted::new(endpoint, session)?;
     let numbered = NumberedRequest { index: 0, id: None, request };
     Ok(Reply::of_record(name, model.ask(numbered, Delivery::Streamed, &mut |piece| show(piece))))
 }
 
-fn request(args: &AskArgs, prompt: Prompt) -> GenerationRequest {
+fn request(args: &AskArgs, prompt: Prompt, most: usize) -> GenerationRequest {
     GenerationRequest {
         stop: args.sampling.stop.clone(),
         reasoning: args.sampling.reasoning.unwrap_or_default(),
         top_logprobs: args.sampling.logprobs,
-        ..GenerationRequest::new(prompt, args.sampling.max_tokens.unwrap_or(MAX_TOKENS) as usize)
+        ..GenerationRequest::new(prompt, args.sampling.max_tokens.map_or(most, |tokens| tokens as usize))
     }
 }
 
@@ -192,13 +194,15 @@ fn conversation(args: &AskArgs, text: &str) -> Prompt {
 }
 
 /// The text alone; what else there is to say goes to the person at the terminal.
-fn single(args: &AskArgs, reply: &Reply, live: bool) -> anyhow::Result<Answer> {
+fn single(reply: &Reply, live: bool) -> anyhow::Result<Answer> {
     let Some(text) = &reply.text else {
         bail!("'{}' gave no answer: {}", reply.model, reply.why.as_deref().unwrap_or("it does not say why"));
     };
-    let most = args.sampling.max_tokens.unwrap_or(MAX_TOKENS);
     let cut = match reply.finish {
-        Some(Finish::MaxTokens) => Some(format!("cut off after {most} tokens; --max-tokens takes more")),
+        Some(Finish::MaxTokens) => Some(match reply.output {
+            Some(tokens) => format!("cut off after {tokens} tokens; --max-tokens takes more"),
+            None => "cut off at the length that was asked for; --max-tokens takes more".to_owned(),
+        }),
         Some(Finish::ContextFull) => Some("cut off where the context of the model is full".to_owned()),
         Some(Finish::Refused) => Some("the model declined to answer".to_owned()),
         Some(Finish::Filtered) => Some("a filter of the host held the answer back".to_owned()),

@@ -25,9 +25,6 @@ use crate::target::{self, Target};
 
 use super::open_weights;
 
-/// Longest answer unless told otherwise.
-const MAX_TOKENS: u32 = 1024;
-
 /// Runs the command.
 ///
 /// # Errors
@@ -35,12 +32,12 @@ const MAX_TOKENS: u32 = 1024;
 pub fn run(args: &GenerateArgs, screen: Screen) -> anyhow::Result<Answer> {
     let catalog = Catalog::embedded()?;
     let target = target::find(&args.model, &args.hosted, &catalog)?;
-    let sampling = match &target {
-        Target::Local(_) => args.sampling.local(),
-        Target::Hosted(_) => args.sampling.hosted(),
+    let (sampling, most) = match &target {
+        Target::Local(_) => (args.sampling.local(), target::default_length(None)),
+        Target::Hosted(endpoint) => (args.sampling.hosted(), target::default_length(Some(endpoint))),
     };
     let defaults = Defaults {
-        max_tokens: args.sampling.max_tokens.unwrap_or(MAX_TOKENS) as usize,
+        max_tokens: args.sampling.max_tokens.map_or(most, |tokens| tokens as usize),
         stop: args.sampling.stop.clone(),
         sampling,
         reasoning: args.sampling.reasoning.unwrap_or_default(),
