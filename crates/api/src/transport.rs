@@ -175,7 +175,12 @@ async fn refused(
     let reading = collect(response, LONGEST_ERROR, &mut body);
     let _ = tokio::time::timeout(LONGEST_WAIT_FOR_ERROR, reading).await;
     body.truncate(LONGEST_ERROR);
-    Failure::of_host(status.as_u16(), &wire.error(&masked(endpoint, body)))
+    let mut failure = Failure::of_host(status.as_u16(), &wire.error(&masked(endpoint, body)));
+    if failure.class == ErrorClass::NotFound {
+        // Either the model or the address is wrong, often by its version part.
+        failure.message = format!("{} (base URL {}, model {})", failure.message, endpoint.base_url, endpoint.model);
+    }
+    failure
 }
 
 struct Reading<'a> {
