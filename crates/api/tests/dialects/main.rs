@@ -3,6 +3,13 @@
 //!
 //! Each file holds the cases of one dialect; the shapes follow the references that the dialects name.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::needless_pass_by_value,
+    reason = "a helper of a test stops where the test would, and cases are written as values"
+)]
+
 mod anthropic;
 mod cuts;
 mod gemini;
