@@ -400,9 +400,7 @@ def google_candidate(shapes, **given):
 
 def google_logprobs(candidate):
     result = candidate.logprobs_result if candidate else None
-    chosen = result and result.chosen_candidates or []
-    # A token without its text is none.
-    return sum(token.token is not None for token in chosen)
+    return len(result.chosen_candidates or []) if result else 0
 
 
 def google_finish(candidate):
