@@ -12,6 +12,22 @@ fn smollm2() -> Option<String> {
     weights("SmolLM2-135M-Instruct.Q4_1.gguf").map(|path| argument(&path))
 }
 
+/// The only answer of a list.
+fn one(answers: &Value) -> Value {
+    match answers.as_array().map(Vec::as_slice) {
+        Some([answer]) => answer.clone(),
+        _ => panic!("not one answer: {answers}"),
+    }
+}
+
+/// An answer without what the clock says.
+fn timeless(mut answer: Value) -> Value {
+    for field in ["first_token_seconds", "seconds"] {
+        answer[field] = Value::Null;
+    }
+    answer
+}
+
 #[test]
 fn a_question_gets_its_answer() {
     let Some(model) = smollm2() else { return };
@@ -19,9 +35,23 @@ fn a_question_gets_its_answer() {
     let question = "What is the capital of France?";
     assert_eq!(home.answer(&["ask", &model, question]), "The capital of France is Paris.\n");
 
-    let answer = home.json(&["ask", &model, question]);
+    let answer = one(&home.json(&["ask", &model, question]));
     let fields: Vec<&String> = answer.as_object().expect("an object").keys().collect();
-    assert_eq!(fields, ["model", "text", "finish", "prompt_tokens", "tokens", "logprobs"]);
+    let expected = [
+        "model",
+        "state",
+        "text",
+        "finish",
+        "prompt_tokens",
+        "tokens",
+        "logprobs",
+        "first_token_seconds",
+        "seconds",
+        "usd",
+    ];
+    assert_eq!(fields, expected);
+    assert_eq!((&answer["state"], &answer["usd"]), (&"answered".into(), &Value::Null));
+    assert!(answer["first_token_seconds"].as_f64() <= answer["seconds"].as_f64(), "{answer}");
     assert_eq!(answer["model"], model);
     assert_eq!(
         (&answer["text"], &answer["finish"]),
@@ -36,8 +66,8 @@ fn a_question_gets_its_answer() {
     assert_eq!(output.stdout, b"The capital of France is Paris.\n", "read from standard input");
 
     for threads in ["1", "2"] {
-        let other = home.json(&["ask", &model, question, "--threads", threads]);
-        assert_eq!(other, answer, "{threads} threads");
+        let other = one(&home.json(&["ask", &model, question, "--threads", threads]));
+        assert_eq!(timeless(other), timeless(answer.clone()), "{threads} threads");
     }
 }
 
@@ -47,7 +77,7 @@ fn an_answer_ends_where_it_is_told_to() {
     let home = Home::fresh();
     let question = "What is the capital of France?";
     // A stop that begins and ends inside of tokens.
-    let answer = home.json(&["ask", &model, question, "--stop", "ance is Pa", "--stop", "never"]);
+    let answer = one(&home.json(&["ask", &model, question, "--stop", "ance is Pa", "--stop", "never"]));
     assert_eq!((&answer["text"], &answer["finish"]), (&"The capital of Fr".into(), &"stop".into()));
     let run = home.run(&["ask", &model, question, "--stop", " of"]);
     assert_eq!((run.code, run.out.as_str(), run.err.as_str()), (Some(0), "The capital\n", ""));
@@ -56,8 +86,9 @@ fn an_answer_ends_where_it_is_told_to() {
     assert_eq!((run.code, run.out.as_str()), (Some(0), "The capital of\n"));
     assert_eq!(run.err, "note: cut off after 3 tokens; --max-tokens takes more\n");
     let run = home.run(&["ask", &model, question, "--max-tokens", "3", "--format", "json"]);
-    let answer: Value = serde_json::from_str(&run.out).expect("JSON");
+    let answer = one(&serde_json::from_str(&run.out).expect("JSON"));
     assert_eq!((&answer["tokens"], &answer["finish"]), (&3.into(), &"max_tokens".into()));
+    assert_eq!(answer["state"], "truncated");
 }
 
 #[test]
@@ -84,8 +115,7 @@ fn the_template_is_used_unless_the_text_is_raw() {
     let home = Home::fresh();
     let tokens = |args: &[&str]| {
         let run = home.run(&[&["ask", &model], args, &["--max-tokens", "1", "--format", "json"]].concat());
-        let answer: Value = serde_json::from_str(&run.out).expect("JSON");
-        answer["prompt_tokens"].as_u64().expect("a count")
+        one(&serde_json::from_str(&run.out).expect("JSON"))["prompt_tokens"].as_u64().expect("a count")
     };
     let (chat, raw) = (tokens(&["One two"]), tokens(&["One two", "--raw"]));
     assert_eq!(raw, 2);
@@ -116,7 +146,16 @@ fn settings_outside_their_range_are_refused_before_a_model_is_read() {
         ("ask absent question --seed x", 2, &["--seed"]),
         ("ask absent question --format csv", 2, &["'csv'"]),
         ("ask absent", 2, &["<PROMPT>"]),
-        ("ask absent question", 3, &["cannot load 'absent'", "cannot read absent"]),
+        ("ask absent question --concurrency 0", 2, &["--concurrency"]),
+        ("ask absent question --timeout 0", 2, &["--timeout", "seconds above 0"]),
+        ("ask absent question --max-cost free", 2, &["--max-cost", "expected dollars"]),
+        ("ask absent question --reasoning much", 2, &["--reasoning", "off, minimal, low"]),
+        (
+            "ask absent question",
+            3,
+            &["'absent' is no file or folder, no hf: id, no PROVIDER:MODEL and no short name; those are chatgpt, claude"],
+        ),
+        ("ask absent.gguf question", 3, &["cannot load 'absent.gguf'", "cannot read absent.gguf"]),
     ]);
 }
 

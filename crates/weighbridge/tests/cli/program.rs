@@ -4,8 +4,24 @@ use std::io::Read;
 
 use crate::home::{Home, complaints};
 
-const COMMANDS: [&str; 10] =
-    ["gap", "models", "compare", "rank", "import", "lake", "catalog", "inspect", "completions", "man"];
+const COMMANDS: [&str; 16] = [
+    "gap",
+    "models",
+    "compare",
+    "rank",
+    "import",
+    "lake",
+    "catalog",
+    "inspect",
+    "ask",
+    "generate",
+    "providers",
+    "canary",
+    "loglikelihood",
+    "logits",
+    "completions",
+    "man",
+];
 
 #[test]
 fn help_of_every_command_names_its_options() {
@@ -36,6 +52,12 @@ fn help_of_every_command_names_its_options() {
         ("catalog", &["check"]),
         ("catalog check", &["[FOLDER]", "--format"]),
         ("inspect", &["<PATH>", "--context", "--batch", "--hash", "--template", "--format"]),
+        ("ask", &["<MODEL>...", "<PROMPT>", "--system", "--temperature", "--base-url", "--key-file", "--max-cost"]),
+        ("generate", &["<MODEL>", "<REQUESTS>", "--output", "--batch", "--stream", "--no-cache", "--no-canary"]),
+        ("providers", &["[PROVIDER]", "--format"]),
+        ("canary", &["<MODEL>", "--base-url", "--format"]),
+        ("loglikelihood", &["<MODEL>", "<REQUESTS>", "--per-token", "--base-url", "--key-file"]),
+        ("logits", &["<MODEL>", "--ids"]),
         ("completions", &["bash", "zsh", "fish", "powershell"]),
         ("man", &["roff"]),
     ] {
