@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde_json::{Value, json};
 
 use crate::home::{Home, argument};
-use crate::server::{Reply, Server};
+use crate::server::{Asked, Reply, Server};
 use crate::weights::Speaker;
 
 /// So many requests, each with a question of its own.
@@ -113,7 +113,7 @@ fn what_failed_is_asked_again() {
     broken.store(false, Ordering::SeqCst);
     let text = home.answer(&line);
     assert!(text.starts_with("18 requests have answers from before; 2 requests: 2 answered; "), "{text}");
-    let mut again: Vec<String> = server.taken().iter().map(|asked| asked.question()).collect();
+    let mut again: Vec<String> = server.taken().iter().map(Asked::question).collect();
     again.sort();
     assert_eq!(again, ["Question 17?", "Question 7?"]);
     let (_, mut records) = read(&home, "out.jsonl");

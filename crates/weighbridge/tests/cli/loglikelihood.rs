@@ -144,6 +144,13 @@ fn what_is_not_there_is_refused() {
     home.refusals(&[
         ("loglikelihood m.gguf absent.jsonl", 3, &["absent.jsonl"]),
         (&format!("loglikelihood absent.gguf {file}"), 3, &["cannot load 'absent.gguf'", "cannot read absent.gguf"]),
+        (&format!("loglikelihood absent {file}"), 3, &["'absent' is no file or folder", "no PROVIDER:MODEL"]),
+        (&format!("loglikelihood openai:m {file}"), 3, &["OPENAI_API_KEY"]),
+        (
+            &format!("loglikelihood vllm:m,base-url=http://127.0.0.1:1/v1 {file} --per-token"),
+            3,
+            &["--per-token needs open weights in this process"],
+        ),
         ("loglikelihood m.gguf", 2, &["<REQUESTS>"]),
         (&format!("loglikelihood m.gguf {file} --threads 0"), 2, &["--threads"]),
         (&format!("loglikelihood m.gguf {file} --format json"), 2, &["--format"]),
