@@ -3,7 +3,7 @@
 //! A run that was cut off at any byte goes on: a last line without its end is dropped, requests with an answer are not
 //! asked again, those that failed are. Of several records of one request the last one counts.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{BufRead, BufReader, ErrorKind, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -136,6 +136,10 @@ impl CallLog {
             }
             Err(error) => return Err(error).with_context(cannot),
         };
+        // Where there are no locks, two runs at once are the user's to avoid.
+        if matches!(file.try_lock(), Err(TryLockError::WouldBlock)) {
+            bail!("another run writes {}; name another file with --output", path.display());
+        }
         let done = resume(&mut file, path, header)?;
         let mut log =
             Self { file: Some((path.to_owned(), file)), done: Arc::new(done.unwrap_or_default()), line: Vec::new() };
@@ -210,7 +214,9 @@ fn resume(file: &mut File, path: &Path, header: &Header) -> anyhow::Result<Optio
     }
     drop(reader);
     // A file that is not ours is left as it is.
-    if number == 0 && !line.is_empty() && !line.starts_with(b"{\"weighbridge_calls\"") {
+    let ours = b"{\"weighbridge_calls\"";
+    let beginning = line.len().min(ours.len());
+    if number == 0 && line[..beginning] != ours[..beginning] {
         bail!("{name} is no file of answers; name another with --output");
     }
     file.set_len(whole).and_then(|()| file.seek(SeekFrom::End(0))).with_context(|| format!("cannot write {name}"))?;

@@ -1,9 +1,10 @@
 //! The model that a user names: open weights on this machine, or a model behind an API.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
-use weighbridge_api::{Endpoint, EndpointOptions, Key, Pin, Session, SessionOptions};
+use weighbridge_api::{Endpoint, EndpointOptions, Key, Pin, RetryPolicy, Session, SessionOptions};
 use weighbridge_catalog::Catalog;
 use weighbridge_core::{Dialect, Provider};
 
@@ -126,12 +127,13 @@ pub fn session_options(args: &HostedArgs) -> SessionOptions {
     }
 }
 
-/// A session for one-off questions, without a cache.
+/// A session for one-off questions, without a cache: somebody waits, so it gives up sooner than a run.
 ///
 /// # Errors
 /// The network cannot be set up.
 pub fn session(args: &HostedArgs) -> anyhow::Result<std::sync::Arc<Session>> {
-    Ok(Session::new(session_options(args))?)
+    let retry = RetryPolicy { same: 2, failures: 3, patience: Duration::from_mins(1), ..RetryPolicy::default() };
+    Ok(Session::new(SessionOptions { retry, ..session_options(args) })?)
 }
 
 /// A folder in the user's cache directory; `None` where the system names none.

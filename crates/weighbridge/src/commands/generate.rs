@@ -59,6 +59,9 @@ pub fn run(args: &GenerateArgs, screen: Screen) -> anyhow::Result<Answer> {
 
 fn hosted(args: &GenerateArgs, model: &Hosted, file: &RequestFile, screen: Screen) -> anyhow::Result<Answer> {
     let endpoint = model.endpoint();
+    if args.batch && !endpoint.provider.batch {
+        bail!("{} takes no batches; leave out --batch", endpoint.provider.id);
+    }
     let canary = if args.no_canary || !begins(args.output.as_deref()) { None } else { Some(canary(model, screen)?) };
     let warning = canary.as_ref().and_then(canaries::warning);
     let header =
@@ -265,12 +268,14 @@ impl Tally {
         let failed = self.states[3] + self.states[4] > 0 || more.is_some();
         let seconds = self.start.elapsed().as_secs_f64();
         let mut parts = Vec::new();
-        if before > 0 {
-            parts.push(format!("{} have answers from before", count(before as usize, "request")));
+        match before {
+            0 => {}
+            1 => parts.push("1 request has an answer from before".to_owned()),
+            n => parts.push(format!("{n} requests have answers from before")),
         }
         if total == 0 {
-            parts.push("nothing is left to ask".to_owned());
-            return Answer::plain(parts.join("; ") + "\n");
+            parts.push(if more.is_some() { "nothing was asked" } else { "nothing is left to ask" }.to_owned());
+            return Answer { failed, note: more, ..Answer::plain(parts.join("; ") + "\n") };
         }
         let kept = if self.cached > 0 { format!(", {} of them kept from earlier", self.cached) } else { String::new() };
         parts.push(format!("{}: {}{kept}", count(total as usize, "request"), self.states()));

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context, bail};
 use serde::Serialize;
-use weighbridge_api::{Endpoint, Hosted};
+use weighbridge_api::{Endpoint, Hosted, Session};
 use weighbridge_catalog::Catalog;
 use weighbridge_core::{LanguageModel, Loglikelihood, LoglikelihoodRequest};
 use weighbridge_engine::score::{self, Detail, TokenScore};
@@ -95,7 +95,7 @@ fn hosted(
     if args.per_token {
         bail!("--per-token needs open weights in this process; hosts do not state it");
     }
-    let model = Hosted::new(endpoint, &target::session(&args.hosted)?)?;
+    let model = Hosted::new(endpoint, &Session::new(target::session_options(&args.hosted))?)?;
     let bar = Bar::new("requests", requests.len() as u64, screen);
     let scores = model.loglikelihood(requests, &|done| bar.set(done as u64))?;
     drop(bar);

@@ -79,11 +79,16 @@ pub fn text(found: &Inspection, format: Format, screen: &Screen) -> anyhow::Resu
     })
 }
 
-/// The text without control characters, which could rewrite a terminal; line breaks and tabs stay.
+/// The text without control characters, which could rewrite a terminal, and without those that turn its direction around;
+/// line breaks and tabs stay.
 pub fn harmless(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
-        if c.is_control() && c != '\n' && c != '\t' { out.extend(c.escape_default()) } else { out.push(c) }
+        if (c.is_control() || super::reply::turns(c)) && c != '\n' && c != '\t' {
+            out.extend(c.escape_default());
+        } else {
+            out.push(c);
+        }
     }
     out
 }

@@ -77,7 +77,7 @@ fn a_file_that_was_cut_off_anywhere_is_gone_on_with() {
     let ends: Vec<usize> = whole.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at).collect();
     assert_eq!(ends.len(), COUNT + 1);
     let around = |end: usize| [end - 1, end, end + 1, end + 2];
-    let cuts = [0, 20, ends[0] / 2].into_iter().chain(around(ends[0])).chain(around(ends[1]));
+    let cuts = [0, 1, 19, 20, ends[0] / 2].into_iter().chain(around(ends[0])).chain(around(ends[1]));
     let cuts = cuts.chain([ends[7].midpoint(ends[8])]).chain(around(ends[COUNT - 1])).chain([ends[COUNT], whole.len()]);
     for cut in cuts {
         fs::write(home.path("out.jsonl"), &whole[..cut]).expect("the answers are cut off");
@@ -309,13 +309,36 @@ fn open_weights_answer_in_the_same_form() {
     let whole = fs::read(home.path("out.jsonl")).expect("the answers");
     fs::write(home.path("out.jsonl"), &whole[..whole.len() - 5]).expect("the answers are cut off");
     let text = home.answer(&line);
-    assert!(
-        text.starts_with("1 request has answers from before; 1 request: 1 truncated; ")
-            || text.starts_with("1 request have answers from before; 1 request: 1 truncated; "),
-        "{text}"
-    );
+    assert!(text.starts_with("1 request has an answer from before; 1 request: 1 truncated; "), "{text}");
     assert_eq!(read(&home, "out.jsonl").1.len(), 2);
     let output = argument(&home.path("batch.jsonl"));
     let message = home.refusal(&["generate", &model, &file, "--batch", "-o", &output], 3);
     assert!(message.contains("--batch is for hosted models"), "{message}");
+}
+
+/// Nothing is sent, nothing is lost, and the exit code says that the work is not done.
+#[test]
+fn what_cannot_go_on_is_said_before_anything_is_sent() {
+    let server = Server::echo();
+    let home = Home::fresh().variable("OPENAI_API_KEY", "sk-1");
+    let file = home.file("requests.jsonl", "{\"prompt\": \"good\"}\n");
+    let message = home.refusal(&["generate", &server.model("vllm:m"), &file, "--batch", "-o", "out.jsonl"], 3);
+    assert!(message.contains("vllm takes no batches"), "{message}");
+    assert!(!home.path("out.jsonl").exists(), "no file was begun");
+
+    let priced = server.model("openai:gpt-4o-mini");
+    let run = home.run(&["generate", &priced, &file, "--no-canary", "--max-cost", "0", "-o", "out.jsonl"]);
+    assert_eq!(run.code, Some(3), "{}", run.err);
+    assert!(
+        run.out.contains("nothing was asked") && run.err.contains("stopped at --max-cost"),
+        "{}{}",
+        run.out,
+        run.err
+    );
+
+    let held = fs::File::open(home.path("out.jsonl")).expect("the answers");
+    held.lock().expect("a lock");
+    let message = home.refusal(&["generate", &priced, &file, "--no-canary", "-o", "out.jsonl"], 3);
+    assert!(message.contains("another run writes out.jsonl"), "{message}");
+    assert_eq!(server.taken().len(), 0);
 }

@@ -204,7 +204,7 @@ fn hostile_text_does_not_reach_the_terminal() {
     plain(&run.out, "side by side");
     plain(&run.err, "the note");
     let message = home.refusal(&["ask", &names[1], "Why?"], 3);
-    assert!(!message.chars().any(|c| c.is_control() && c != '\n'), "{message:?}");
+    plain(&message, "the error");
     let run = home.run(&["canary", &names[0]]);
     plain(&run.out, "the canary");
     plain(&home.run(&["canary", &names[1]]).out, "the failed canary");
