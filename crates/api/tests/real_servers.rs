@@ -7,7 +7,7 @@
 mod running;
 mod servers;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 
 use running::Running;
@@ -22,7 +22,10 @@ static SERVERS: LazyLock<Option<Running>> = LazyLock::new(|| running::start(&["l
 /// One test at a time: llama-cpp-python goes on from what it computed last, which changes the last digits of what follows.
 static TURN: Mutex<()> = Mutex::new(());
 
-const QUESTION: &str = "What is the capital of France?";
+/// Its likeliest answer is likeliest by far at each token, so that rounding does not change it.
+const QUESTION: &str = "Say the days of the week.";
+/// Its answers are of many kinds.
+const OPEN_QUESTION: &str = "What is the capital of France?";
 /// Tokens of the question in SmolLM2's template, with the system turn that the template adds.
 const QUESTION_TOKENS: u64 = 37;
 
@@ -51,7 +54,11 @@ fn hosted(running: &Running, (server, path, model, dialect): Place) -> Hosted {
 }
 
 fn question(max_tokens: usize) -> GenerationRequest {
-    let mut request = GenerationRequest::new(Prompt::Messages(vec![Message::user(QUESTION)]), max_tokens);
+    asking(QUESTION, max_tokens)
+}
+
+fn asking(text: &str, max_tokens: usize) -> GenerationRequest {
+    let mut request = GenerationRequest::new(Prompt::Messages(vec![Message::user(text)]), max_tokens);
     request.sampling = Sampling::GREEDY;
     request
 }
@@ -81,7 +88,7 @@ fn answered(model: &Hosted, request: GenerationRequest, delivery: Delivery) -> C
 fn every_dialect_gets_the_same_answer_whole_and_streamed() {
     let _turn = my_turn();
     let Some(running) = &*SERVERS else { return };
-    let mut texts: BTreeMap<bool, BTreeSet<String>> = BTreeMap::new();
+    let mut texts = BTreeSet::new();
     for place in CHATS {
         let model = hosted(running, place);
         let whole = answered(&model, question(12), Delivery::Whole);
@@ -104,10 +111,9 @@ fn every_dialect_gets_the_same_answer_whole_and_streamed() {
             _ => (Some(QUESTION_TOKENS), Some(12)),
         };
         assert_eq!((streamed.usage.input, streamed.usage.output), counted, "{place:?}");
-        texts.entry(place.0 == "llama").or_default().insert(whole.text.unwrap());
+        texts.insert(whole.text.unwrap());
     }
-    // The two builds of llama.cpp round differently; whatever leads to the same one comes to the same text.
-    assert!(texts.values().all(|texts| texts.len() == 1), "{texts:?}");
+    assert_eq!(texts.len(), 1, "{texts:?}");
 }
 
 #[test]
@@ -140,7 +146,7 @@ fn a_seed_repeats_its_text_and_another_does_not() {
         let model = hosted(running, (server, "/v1", "smollm2", Dialect::OpenaiChat));
         let text = |seed| {
             let sampling = Sampling { temperature: Some(1.0), seed: Some(seed), ..Sampling::UNSET };
-            answered(&model, GenerationRequest { sampling, ..question(24) }, Delivery::Whole).text.unwrap()
+            answered(&model, GenerationRequest { sampling, ..asking(OPEN_QUESTION, 24) }, Delivery::Whole).text.unwrap()
         };
         // Each after another one, so that what it goes on from is the same.
         let texts: Vec<String> = [8, 7, 8, 7, 8].map(text).into();

@@ -1,22 +1,28 @@
 //! The official Python SDKs judge: answers in every shape that their classes allow are read here as they read them, and
 //! the requests that are written here are requests of theirs. `tests/sdk` has the Python side; nothing is recorded.
 
-#![expect(clippy::unwrap_used, reason = "a test stops where its material is wrong")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test stops where its material is wrong")]
 
+mod scripted;
 mod servers;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
+use std::ops::ControlFlow;
 use std::process::{Command, Stdio};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
+use scripted::{Reply, Server};
 use serde_json::{Value, json};
+use weighbridge_api::batch::{BatchJob, BatchOptions};
 use weighbridge_api::dialect::{WireError, WireReply, wire};
-use weighbridge_api::{Delivery, Endpoint, EndpointOptions, check};
+use weighbridge_api::{Delivery, Endpoint, EndpointOptions, Hosted, NumberedRequest, Session, SessionOptions, check};
 use weighbridge_core::{
-    Dialect, Effort, EndpointFacts, Finish, GenerationRequest, Message, Parameter, Prompt, Quirk, Reasoning, Sampling,
+    CallState, Dialect, Effort, EndpointFacts, Finish, GenerationRequest, Message, Parameter, Prompt, Quirk, Reasoning,
+    Sampling,
 };
 
 /// Answers of each dialect and each delivery.
@@ -26,17 +32,25 @@ const REQUESTS: usize = 300;
 const DIALECTS: [Dialect; 5] =
     [Dialect::OpenaiChat, Dialect::OpenaiCompletions, Dialect::OpenaiResponses, Dialect::Anthropic, Dialect::Gemini];
 
+/// What `generate.py` made.
+static GENERATED: LazyLock<Option<String>> = LazyLock::new(|| {
+    let script = servers::folder("sdk").join("generate.py");
+    let made =
+        Command::new(servers::python("sdk")?).arg(script).args(["--cases", &CASES.to_string()]).output().unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    Some(String::from_utf8(made.stdout).unwrap())
+});
+
 #[test]
 fn answers_are_read_as_the_sdks_read_them() {
-    let Some(python) = servers::python("sdk") else { return };
-    let script = servers::folder("sdk").join("generate.py");
-    let made = Command::new(python).arg(script).args(["--cases", &CASES.to_string()]).output().unwrap();
-    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    let lines = String::from_utf8(made.stdout).unwrap();
+    let Some(lines) = &*GENERATED else { return };
     let mut wrong = Vec::new();
     let mut seen: BTreeMap<String, usize> = BTreeMap::new();
     for line in lines.lines() {
         let case: Value = serde_json::from_str(line).unwrap();
+        if case["kind"] == "batch" {
+            continue;
+        }
         let name = format!("{} {}", case["dialect"].as_str().unwrap(), case["kind"].as_str().unwrap());
         if let Some(difference) = difference(&case) {
             wrong.push(format!("{name}: {difference}\n  {line}"));
@@ -111,6 +125,76 @@ fn read(case: &Value) -> Result<WireReply, WireError> {
     let refused = reply.finish == Some(Finish::Refused);
     assert!(refused || reply.text.as_deref().unwrap_or_default() == watched, "watched {watched:?}, kept {reply:?}");
     Ok(reply)
+}
+
+#[test]
+fn batches_are_read_as_the_sdks_read_them() {
+    let Some(lines) = &*GENERATED else { return };
+    // The batch at the host, what came in it, and the line of results.
+    let now = Arc::new(Mutex::new(Value::Null));
+    let current = Arc::clone(&now);
+    let server = Server::start(move |asked| {
+        let case = current.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if asked.path.ends_with("/results") {
+            return Reply { status: 200, kind: "application/x-jsonl", body: format!("{}\n", case["result"]) };
+        }
+        if let Some(name) = asked.body.pointer("/requests/0/custom_id") {
+            current.lock().unwrap_or_else(PoisonError::into_inner)["result"]["custom_id"] = name.clone();
+        }
+        if asked.path.ends_with("/files") { Reply::json(&json!({"id": "file-1"})) } else { Reply::json(&case["json"]) }
+    });
+    let mut count = 0;
+    for line in lines.lines() {
+        let case: Value = serde_json::from_str(line).unwrap();
+        if case["kind"] != "batch" {
+            continue;
+        }
+        *now.lock().unwrap_or_else(PoisonError::into_inner) = case.clone();
+        let dialect = Dialect::from_name(case["dialect"].as_str().unwrap()).unwrap();
+        batch_is_as_expected(dialect, &server.base_url, &case["expect"]);
+        count += 1;
+    }
+    assert_eq!(count, CASES / 2);
+}
+
+/// Submits a batch of one request, looks at it, and reads its results where it has ended.
+fn batch_is_as_expected(dialect: Dialect, base_url: &str, expect: &Value) {
+    let mut endpoint = endpoint(dialect, BTreeSet::new());
+    endpoint.base_url = base_url.into();
+    endpoint.provider.batch = true;
+    let hosted = Hosted::new(endpoint, &Session::new(SessionOptions::default()).unwrap()).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let mut job = BatchJob::open(&hosted, &folder.path().join("job.json"), BatchOptions::default()).unwrap();
+    let request = GenerationRequest::new(Prompt::Messages(vec![Message::user("And now?")]), 16);
+    job.submit(&mut std::iter::once(NumberedRequest { index: 0, id: None, request })).unwrap();
+    let status = job.poll().unwrap();
+    let words: Vec<&str> = status.batches.keys().map(String::as_str).collect();
+    let ours = json!({"words": words, "ended": status.ended, "answered": status.answered, "failed": status.failed});
+    let theirs = json!({
+        "words": [expect["word"]],
+        "ended": expect["ended"],
+        "answered": expect["answered"],
+        "failed": expect["failed"],
+    });
+    assert_eq!(ours, theirs, "{expect}");
+    if dialect != Dialect::Anthropic || expect["ended"] == false {
+        return;
+    }
+    let mut records = Vec::new();
+    let mut each = |record| {
+        records.push(record);
+        ControlFlow::Continue(())
+    };
+    let flow = job.results(&mut each).unwrap();
+    assert_eq!(flow, ControlFlow::Continue(()));
+    let [record] = records.as_slice() else { panic!("{} records for one request: {expect}", records.len()) };
+    assert_eq!(record.state != CallState::ProviderError, expect["succeeded"] == true, "{expect} {record:?}");
+    if expect["succeeded"] == true {
+        // An answer without text is an empty one.
+        let said = expect["text"].as_str().unwrap_or_default();
+        assert_eq!(record.text.as_deref().unwrap_or_default(), said, "{record:?}");
+        assert_eq!(record.usage.input, expect["input"].as_u64(), "{record:?}");
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 """Makes answers in the shapes of the official SDKs, with what the SDKs read in them: `python generate.py --cases N`.
 
-A line is `{"dialect", "kind", "json" or "events", "expect"}`. `kind` is `response` or `stream`. The JSON is random within
+A line is `{"dialect", "kind", "json" or "events", "expect"}`. `kind` is `response`, `stream` or `batch`; the last is a batch
+of one request, with a line of its results where the SDK has a class for that. The JSON is random within
 what the SDK's class of the answer declares; `expect` is read from the attributes of the object that the SDK's own class
 makes of it, so that the SDK is the judge of the shape. Then unknown fields are added. The same seed gives the same lines.
 """
@@ -13,6 +14,7 @@ import random
 import sys
 
 import anthropic.types as claude
+import anthropic.types.messages as claude_batches
 import google.genai.types as google
 import openai.types as openai
 import openai.types.chat as chat
@@ -47,6 +49,12 @@ def main():
                 made, expect = make(shapes)
                 line = {"dialect": dialect, "kind": kind, key: shapes.sprinkle(made), "expect": expect}
                 sys.stdout.write(json.dumps(line) + "\n")
+    for dialect, make in [("openai_chat", openai_batch), ("anthropic", claude_batch)]:
+        shapes = Shapes(random.Random(f"{options.seed} {dialect} batch"), SPECIAL)
+        for _ in range(options.cases // 4):
+            made, result, expect = make(shapes)
+            line = {"dialect": dialect, "kind": "batch", "json": shapes.sprinkle(made), "expect": expect}
+            sys.stdout.write(json.dumps(line | {"result": shapes.sprinkle(result)}) + "\n")
 
 
 def maybe(*values):
@@ -440,6 +448,43 @@ def google_stream(shapes):
         version,
         logprobs=sum(google_logprobs(first) for first in firsts),
     )
+
+
+# Batches of one request
+
+
+def openai_batch(shapes):
+    # Files have safe names, as the service gives them. A batch that is completed without one is waited for.
+    files = {"output_file_id": "file-2", "error_file_id": maybe(MISSING, NULL, "file-3")}
+    made = shapes.fill(openai.Batch, id="batch_1", input_file_id="file-1", **files)
+    read = openai.Batch.model_validate(made)
+    counts = read.request_counts
+    return made, None, {
+        "word": read.status,
+        "ended": read.status in ("completed", "failed", "expired", "cancelled"),
+        "answered": counts.completed if counts else 0,
+        "failed": counts.failed if counts else 0,
+    }
+
+
+def claude_batch(shapes):
+    # An archived batch has lost its results.
+    url = "https://api.anthropic.com/v1/messages/batches/msgbatch_1/results"
+    made = shapes.fill(claude_batches.MessageBatch, id="msgbatch_1", archived_at=NULL, results_url=url)
+    read = claude_batches.MessageBatch.model_validate(made)
+    counts = read.request_counts
+    line = shapes.fill(claude_batches.MessageBatchIndividualResponse)
+    result = claude_batches.MessageBatchIndividualResponse.model_validate(line).result
+    message = result.message if result.type == "succeeded" else None
+    return made, line, {
+        "word": read.processing_status,
+        "ended": read.processing_status == "ended",
+        "answered": counts.succeeded,
+        "failed": counts.errored + counts.canceled + counts.expired,
+        "succeeded": message is not None,
+        "text": message and joined(block.text for block in message.content if block.type == "text"),
+        "input": message and claude_usage(message.usage)["input"],
+    }
 
 
 def non_empty(shapes):
