@@ -83,14 +83,14 @@ pub struct HostedArgs {
 
 /// Options of `ask`.
 #[derive(Debug, Args)]
+#[command(override_usage = "weighbridge ask [OPTIONS] <MODEL>... <PROMPT>")]
 pub struct AskArgs {
-    /// One or more models: a .gguf file, a folder with safetensors, hf:OWNER/NAME@REVISION, a short name such as chatgpt,
-    /// or PROVIDER:MODEL[,host=HOST,quantization=Q][,base-url=URL][,dialect=DIALECT].
-    #[arg(required = true, value_name = "MODEL")]
-    pub models: Vec<String>,
-    /// The question; '-' reads it from standard input.
-    #[arg(required = true)]
-    pub prompt: String,
+    /// One or more models, then the question; '-' reads it from standard input. A model is a .gguf file, a folder with
+    /// safetensors, hf:OWNER/NAME@REVISION, a short name such as chatgpt, or
+    /// PROVIDER:MODEL[,host=HOST,quantization=Q][,base-url=URL][,dialect=DIALECT].
+    // One list, because options may stand anywhere between the models and the question.
+    #[arg(required = true, num_args = 1.., value_name = "MODEL>... <PROMPT")]
+    pub words: Vec<String>,
     /// What the model is told before the question.
     #[arg(long)]
     pub system: Option<String>,

@@ -5,18 +5,23 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, bail};
+use clap::CommandFactory;
+use clap::error::ErrorKind;
 use weighbridge_api::{Delivery, Endpoint, Hosted, NumberedRequest, Session};
 use weighbridge_catalog::Catalog;
 use weighbridge_core::{CallState, Finish, GenerationRequest, Message, Prompt};
 use weighbridge_engine::Model;
 
 use crate::Answer;
-use crate::cli::{AskArgs, AskFormat};
+use crate::cli::{AskArgs, AskFormat, Cli};
 use crate::render::reply::{Reply, as_json, as_table, safe};
 use crate::render::{Screen, json};
 use crate::target::{self, Target};
 
 use super::open_weights;
+
+/// What is said where a question is missing.
+const NO_PROMPT: &str = "the question is missing: ask <MODEL>... <PROMPT>";
 
 /// Longest answer of open weights here unless told otherwise.
 const MAX_TOKENS: usize = 256;
@@ -26,15 +31,19 @@ const MAX_TOKENS: usize = 256;
 /// # Errors
 /// A model cannot be asked at all, or the only one gives no answer.
 pub fn run(args: &AskArgs, screen: Screen) -> anyhow::Result<Answer> {
+    let (prompt, models) = match args.words.split_last() {
+        Some((prompt, models)) if !models.is_empty() => (prompt, models),
+        _ => Cli::command().error(ErrorKind::MissingRequiredArgument, NO_PROMPT).exit(),
+    };
     let catalog = Catalog::embedded()?;
     let targets: Vec<Target> =
-        args.models.iter().map(|name| target::find(name, &args.hosted, &catalog)).collect::<Result<_, _>>()?;
+        models.iter().map(|name| target::find(name, &args.hosted, &catalog)).collect::<Result<_, _>>()?;
     check_providers(args, &targets)?;
     let hosted = targets.iter().any(|target| matches!(target, Target::Hosted(_)));
     let session = if hosted { Some(target::session(&args.hosted)?) } else { None };
-    let text = question(&args.prompt)?;
+    let text = question(prompt)?;
     let live = targets.len() == 1 && args.format == AskFormat::Text && io::stdout().is_terminal();
-    let replies = replies(args, targets, session.as_ref(), &text, live, screen)?;
+    let replies = replies(args, models, targets, session.as_ref(), &text, live, screen)?;
     match (args.format, replies.as_slice()) {
         (AskFormat::Json, _) => {
             let list: Vec<_> = replies.iter().map(as_json).collect();
@@ -72,6 +81,7 @@ fn check_providers(args: &AskArgs, targets: &[Target]) -> anyhow::Result<()> {
 /// Answers in the order of the models. Hosts are asked at the same time, open weights here one after another.
 fn replies(
     args: &AskArgs,
+    models: &[String],
     targets: Vec<Target>,
     session: Option<&Arc<Session>>,
     text: &str,
@@ -90,7 +100,7 @@ fn replies(
         for (at, target) in targets.into_iter().enumerate() {
             match (target, session) {
                 (Target::Hosted(endpoint), Some(session)) => {
-                    let name = &args.models[at];
+                    let name = &models[at];
                     waiting.push((at, scope.spawn(move || hosted(args, name, *endpoint, session, text, show))));
                 }
                 (Target::Local(name), _) => here.push((at, name)),
@@ -102,7 +112,7 @@ fn replies(
             all.push((at, local(args, &name, text, show, screen)?));
         }
         for (at, thread) in waiting {
-            let reply = thread.join().map_err(|_| anyhow::anyhow!("asking '{}' broke off", args.models[at]))?;
+            let reply = thread.join().map_err(|_| anyhow::anyhow!("asking '{}' broke off", models[at]))?;
             all.push((at, reply?));
         }
         all.sort_by_key(|(at, _)| *at);

@@ -82,6 +82,9 @@ fn an_answer_ends_where_it_is_told_to() {
     let run = home.run(&["ask", &model, question, "--stop", " of"]);
     assert_eq!((run.code, run.out.as_str(), run.err.as_str()), (Some(0), "The capital\n", ""));
 
+    for line in [["ask", "--max-tokens", "3", &model, question], ["ask", &model, "--max-tokens", "3", question]] {
+        assert_eq!(home.run(&line).out, "The capital of\n", "options stand anywhere");
+    }
     let run = home.run(&["ask", &model, question, "--max-tokens", "3"]);
     assert_eq!((run.code, run.out.as_str()), (Some(0), "The capital of\n"));
     assert_eq!(run.err, "note: cut off after 3 tokens; --max-tokens takes more\n");
