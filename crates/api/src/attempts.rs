@@ -147,7 +147,7 @@ struct Paid<'a> {
     charge: Charge<'a>,
 }
 
-fn today() -> time::Date {
+pub(crate) fn today() -> time::Date {
     time::OffsetDateTime::now_utc().date()
 }
 

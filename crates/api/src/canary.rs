@@ -4,7 +4,7 @@
 //! model that does not count when told to count says nothing about stop strings.
 
 use weighbridge_core::{
-    CANARY_VERSION, CallRecord, CallState, CanaryCheck, CanaryFinding, CanaryReport, Dialect, ErrorClass, Finish,
+    CANARY_VERSION, CallRecord, CanaryCheck, CanaryFinding, CanaryReport, Dialect, ErrorClass, Finish,
     GenerationRequest, Message, Observed, Parameter, Prompt, Reasoning, ServedBy, Usd,
 };
 
@@ -207,7 +207,7 @@ fn long_prompt(question: bool) -> String {
 }
 
 fn failed(record: &CallRecord) -> bool {
-    matches!(record.state, CallState::ProviderError | CallState::NotSent)
+    !record.state.has_answer()
 }
 
 /// What a call that was not answered shows.

@@ -2,7 +2,7 @@
 
 use weighbridge_core::{GenerationRequest, Parameter, Prompt, Reasoning};
 
-use crate::dialect::wire;
+use crate::dialect::{is_system, outside, wire};
 use crate::endpoint::Endpoint;
 use crate::error::ApiError;
 
@@ -22,14 +22,7 @@ pub fn check(endpoint: &Endpoint, request: &GenerationRequest) -> Result<(), Api
             });
         }
     }
-    let outside = |expected: String, given: String| {
-        Err(ApiError::OutOfRange {
-            model: endpoint.model.clone(),
-            provider: endpoint.provider.id.clone(),
-            expected,
-            given,
-        })
-    };
+    let outside = |expected: String, given: String| Err(outside(endpoint, expected, &given));
     if request.max_tokens == 0 {
         return outside("an answer of at least 1 token".into(), "0".into());
     }
@@ -56,7 +49,7 @@ fn asked(request: &GenerationRequest) -> Vec<Parameter> {
     let sampling = request.sampling;
     let (text, system) = match &request.prompt {
         Prompt::Text(_) => (true, false),
-        Prompt::Messages(messages) => (false, messages.iter().any(|m| m.role == "system")),
+        Prompt::Messages(messages) => (false, messages.iter().any(is_system)),
     };
     [
         (text, Parameter::Text),

@@ -169,10 +169,14 @@ pub(crate) fn messages(prompt: &Prompt) -> Vec<Message> {
     }
 }
 
+/// True for the roles that instruct, of which `developer` is the newer name.
+pub(crate) fn is_system(message: &Message) -> bool {
+    matches!(message.role.as_str(), "system" | "developer")
+}
+
 /// System messages joined by an empty line, and the other turns.
 pub(crate) fn split_system(messages: &[Message]) -> (Option<String>, Vec<&Message>) {
-    let (system, turns): (Vec<&Message>, Vec<&Message>) =
-        messages.iter().partition(|m| matches!(m.role.as_str(), "system" | "developer"));
+    let (system, turns): (Vec<&Message>, Vec<&Message>) = messages.iter().partition(|m| is_system(m));
     let system = system.iter().map(|m| m.content.as_str()).collect::<Vec<_>>().join("\n\n");
     ((!system.is_empty()).then_some(system), turns)
 }

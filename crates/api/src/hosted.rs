@@ -12,7 +12,7 @@ use weighbridge_core::{
     Timing, Usage,
 };
 
-use crate::attempts::Way;
+use crate::attempts::{Way, today};
 use crate::cache::{self, Cache};
 use crate::check::check;
 use crate::dialect::{Delivery, Wire, WireReply, wire, wire_for};
@@ -21,7 +21,7 @@ use crate::error::ApiError;
 use crate::gate::{Gate, Lane};
 use crate::loglikelihood::Form;
 use crate::retry::RetryPolicy;
-use crate::spend::Spend;
+use crate::spend::{Spend, Spent};
 use crate::transport::{Watch, client, now};
 
 /// Settings of all calls of a process.
@@ -155,9 +155,9 @@ impl Hosted {
     /// A model of a session.
     ///
     /// # Errors
-    /// A limit of dollars is set and the price of the model is unknown.
+    /// A limit of dollars is set and the price of the model today is unknown.
     pub fn new(endpoint: Endpoint, session: &Arc<Session>) -> Result<Self, ApiError> {
-        if session.spend.limit().is_some() && endpoint.prices.is_empty() {
+        if session.spend.limit().is_some() && endpoint.prices_on(today()).is_none() {
             return Err(ApiError::UnknownPrice {
                 model: endpoint.model.clone(),
                 provider: endpoint.provider.id.clone(),
@@ -191,6 +191,12 @@ impl Hosted {
     /// How it scores a text that is given, once that is known.
     pub(crate) fn form_found(&self) -> &OnceLock<Form> {
         &self.inner.form
+    }
+
+    /// What its session has spent, on this model and others.
+    #[must_use]
+    pub fn spent(&self) -> Spent {
+        self.inner.session.spend.spent()
     }
 
     /// Requests that may be in flight now, as learnt from the provider.
@@ -392,7 +398,7 @@ impl Call {
         served_by.fingerprint = reply.fingerprint;
         served_by.host = reply.host.or(served_by.host);
         served_by.response_id = reply.response_id;
-        let got = !matches!(state, CallState::ProviderError | CallState::NotSent);
+        let got = state.has_answer();
         CallRecord {
             version: CALL_VERSION,
             index,

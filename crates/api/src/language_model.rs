@@ -4,8 +4,8 @@ use std::ops::ControlFlow;
 
 use thiserror::Error;
 use weighbridge_core::{
-    CallRecord, CallState, Finish, Generation, GenerationRequest, LanguageModel, Loglikelihood, LoglikelihoodRequest,
-    ModelError, Progress,
+    CallRecord, Finish, Generation, GenerationRequest, LanguageModel, Loglikelihood, LoglikelihoodRequest, ModelError,
+    Progress,
 };
 
 use crate::dialect::Delivery;
@@ -102,7 +102,7 @@ fn place(record: &CallRecord) -> usize {
 
 /// The text of a record, or what kept it from coming.
 fn generation(record: CallRecord) -> Result<Generation, String> {
-    if matches!(record.state, CallState::ProviderError | CallState::NotSent) {
+    if !record.state.has_answer() {
         return Err(last_message(&record));
     }
     let count = |tokens: Option<u64>| tokens.and_then(|tokens| usize::try_from(tokens).ok());

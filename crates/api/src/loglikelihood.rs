@@ -10,9 +10,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
 use thiserror::Error;
+use weighbridge_core::lm_eval::{self, Window};
 use weighbridge_core::{
-    CallRecord, CallState, Dialect, ErrorClass, GenerationRequest, Loglikelihood, LoglikelihoodRequest, ModelError,
-    Progress, Prompt, Sampling,
+    CallRecord, Dialect, ErrorClass, GenerationRequest, Loglikelihood, LoglikelihoodRequest, ModelError, Progress,
+    Prompt, Sampling,
 };
 
 use crate::dialect::Delivery;
@@ -131,7 +132,9 @@ impl Hosted {
         let mut owners = Vec::new();
         for (owner, text) in texts.iter().enumerate() {
             let ids = encoded.get(&(text.clone(), true)).map(Vec::as_slice).unwrap_or_default();
-            for (ids, context) in rolling_windows(ids, *prefix, longest) {
+            for Window { context, scored } in lm_eval::rolling_windows(ids.len(), longest) {
+                let before = if context.is_empty() { &[*prefix][..] } else { &ids[context] };
+                let (context, ids) = (before.len(), [before, &ids[scored]].concat());
                 owners.push(owner);
                 jobs.push(Job { text: text.clone(), form: Box::new(ByIds { ids, context }) });
             }
@@ -260,7 +263,7 @@ impl Hosted {
         };
         let Ok(()) = self.run_in(&mut std::iter::once((numbered, form)), Delivery::Whole, &mut take);
         let Some(record) = found else { return Ok(None) };
-        if !matches!(record.state, CallState::ProviderError | CallState::NotSent) {
+        if record.state.has_answer() {
             return Ok(Some(record));
         }
         match record.attempts.last().and_then(|attempt| attempt.error) {
@@ -295,7 +298,7 @@ impl Hosted {
         });
         let ended = self.run_in(&mut requests, Delivery::Whole, &mut |record| {
             let at = usize::try_from(record.index).unwrap_or(usize::MAX);
-            if matches!(record.state, CallState::ProviderError | CallState::NotSent) {
+            if !record.state.has_answer() {
                 return Err(End::Failed(self.call_failed(at, total, &record)));
             }
             let score = score(&record).map_err(End::Failed)?;
@@ -384,7 +387,7 @@ struct Split {
 
 impl Split {
     fn new(request: &LoglikelihoodRequest) -> Self {
-        let (context, spaces) = split_spaces(&request.context);
+        let (context, spaces) = lm_eval::split_spaces(&request.context);
         let whole = format!("{context}{spaces}{}", request.continuation);
         Self { context: context.to_owned(), whole, bare: request.context.is_empty() }
     }
@@ -465,49 +468,4 @@ fn collected(
     })?;
     let known = |(i, score): (usize, Option<Loglikelihood>)| score.ok_or_else(|| unscored(i as u64, "it was lost"));
     scores.into_iter().enumerate().map(known).collect()
-}
-
-/// White space at the end is that of Python's `rstrip`, as the engine has it.
-fn split_spaces(text: &str) -> (&str, &str) {
-    let space = |c: char| c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c);
-    let kept = text.trim_end_matches(space);
-    (kept, &text[kept.len()..])
-}
-
-/// Windows of lm-evaluation-harness (`get_rolling_token_windows` with a context of one token), each with the number of
-/// its tokens that are not scored: every token is scored once, after at least one other, and with `longest` before its
-/// last one where there are so many.
-fn rolling_windows(ids: &[u32], prefix: u32, longest: usize) -> Vec<(Vec<u32>, usize)> {
-    let mut windows = Vec::new();
-    if ids.is_empty() {
-        return windows;
-    }
-    let first = longest.min(ids.len());
-    windows.push(([&[prefix], &ids[..first]].concat(), 1));
-    let mut scored = first;
-    while scored < ids.len() {
-        let count = longest.min(ids.len() - scored);
-        let end = scored + count;
-        let begin = end - longest - 1;
-        windows.push((ids[begin..end].to_vec(), scored - begin));
-        scored = end;
-    }
-    windows
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn windows_are_those_of_lm_eval() {
-        // The vectors of crates/engine/src/score.rs, which are those of lm-evaluation-harness.
-        let ids: Vec<u32> = (0..10).collect();
-        assert_eq!(
-            rolling_windows(&ids, 100, 4),
-            [(vec![100, 0, 1, 2, 3], 1), (vec![3, 4, 5, 6, 7], 1), (vec![5, 6, 7, 8, 9], 3)]
-        );
-        assert_eq!(rolling_windows(&ids, 100, 20), [([vec![100], ids.clone()].concat(), 1)]);
-        assert_eq!(rolling_windows(&[], 100, 4), []);
-    }
 }

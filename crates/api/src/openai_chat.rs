@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use weighbridge_core::{Finish, GenerationRequest, Message, Parameter, Quirk, Reasoning, TokenLogprob, Usage, Usd};
 
-use crate::dialect::{Delivery, StreamReader, Wire, WireError, WireReply, messages, parse, read_error, uncensored};
+use crate::dialect::{
+    Delivery, StreamReader, Wire, WireError, WireReply, messages, outside, parse, read_error, uncensored,
+};
 use crate::endpoint::Endpoint;
 use crate::error::ApiError;
 
@@ -96,13 +98,8 @@ impl Wire for OpenaiChat {
     }
 
     fn read(&self, body: &[u8], request: &GenerationRequest) -> Result<WireReply, WireError> {
-        let mut answer: Answer = parse(body)?;
-        let choice = answer.choices.take().and_then(|choices| choices.into_iter().next());
-        let failed = choice.as_ref().is_some_and(|choice| choice.finish_reason.as_deref() == Some("error"));
-        if failed || answer.error.as_ref().is_some_and(|error| !error.is_null()) {
-            return Err(WireError::Host(read_error(body)));
-        }
-        let Some(mut choice) = choice else {
+        let mut answer = Answer::parsed(body)?;
+        let Some(mut choice) = answer.choices.take().and_then(|choices| choices.into_iter().next()) else {
             return Err(WireError::Malformed("an answer without choices".into()));
         };
         let mut collected = Collected { stop_asked: !request.stop.is_empty(), ..Collected::default() };
@@ -148,29 +145,33 @@ pub(crate) fn pinned(endpoint: &Endpoint) -> Option<Value> {
 
 fn set_reasoning(body: &mut Body<'_>, endpoint: &Endpoint, reasoning: Reasoning) -> Result<(), ApiError> {
     if endpoint.has(Quirk::ReasoningObject) {
-        body.reasoning = match reasoning {
-            Reasoning::Unset => None,
-            Reasoning::Off => Some(json!({"enabled": false})),
-            Reasoning::Effort(level) => Some(json!({"effort": level.as_str()})),
-            Reasoning::Budget(tokens) => Some(json!({"max_tokens": tokens})),
-        };
-        return Ok(());
-    }
-    match reasoning {
-        Reasoning::Unset => {}
-        Reasoning::Off if endpoint.has(Quirk::ThinkingObject) => body.thinking = Some(json!({"type": "disabled"})),
-        Reasoning::Off => body.reasoning_effort = Some("none"),
-        Reasoning::Effort(level) => body.reasoning_effort = Some(level.as_str()),
-        Reasoning::Budget(_) => {
-            return Err(ApiError::OutOfRange {
-                model: endpoint.model.clone(),
-                provider: endpoint.provider.id.clone(),
-                expected: "levels of reasoning".into(),
-                given: "a budget".into(),
-            });
-        }
+        body.reasoning = reasoning_object(reasoning);
+    } else if reasoning == Reasoning::Off && endpoint.has(Quirk::ThinkingObject) {
+        body.thinking = Some(json!({"type": "disabled"}));
+    } else {
+        body.reasoning_effort = effort(endpoint, reasoning)?;
     }
     Ok(())
+}
+
+/// The object by which OpenRouter sets reasoning.
+pub(crate) fn reasoning_object(reasoning: Reasoning) -> Option<Value> {
+    match reasoning {
+        Reasoning::Unset => None,
+        Reasoning::Off => Some(json!({"enabled": false})),
+        Reasoning::Effort(level) => Some(json!({"effort": level.as_str()})),
+        Reasoning::Budget(tokens) => Some(json!({"max_tokens": tokens})),
+    }
+}
+
+/// The word by which OpenAI sets reasoning, which knows no budget.
+pub(crate) fn effort(endpoint: &Endpoint, reasoning: Reasoning) -> Result<Option<&'static str>, ApiError> {
+    match reasoning {
+        Reasoning::Unset => Ok(None),
+        Reasoning::Off => Ok(Some("none")),
+        Reasoning::Effort(level) => Ok(Some(level.as_str())),
+        Reasoning::Budget(_) => Err(outside(endpoint, "levels of reasoning", &"a budget")),
+    }
 }
 
 /// JSON of a value that always has one.
@@ -246,6 +247,62 @@ pub(crate) fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Resu
     Value::deserialize(deserializer).map(Some)
 }
 
+impl Answer {
+    /// Parses an answer or a piece; an error inside is one of the host.
+    fn parsed(body: &[u8]) -> Result<Self, WireError> {
+        let answer: Self = parse(body)?;
+        let choice = answer.choices.as_ref().and_then(|choices| choices.first());
+        checked(body, answer.error.as_ref(), choice.and_then(|choice| choice.finish_reason.as_deref()))?;
+        Ok(answer)
+    }
+
+    fn facts(&self) -> Facts<'_> {
+        Facts {
+            model: self.model.as_ref(),
+            fingerprint: self.system_fingerprint.as_ref(),
+            host: self.provider.as_ref(),
+            id: self.id.as_ref(),
+            usage: self.usage.as_ref(),
+        }
+    }
+}
+
+/// An error of the host where one is inside of an answer, as routers put it there.
+pub(crate) fn checked(body: &[u8], error: Option<&Value>, finish: Option<&str>) -> Result<(), WireError> {
+    if finish == Some("error") || error.is_some_and(|error| !error.is_null()) {
+        return Err(WireError::Host(read_error(body)));
+    }
+    Ok(())
+}
+
+/// What an answer says of itself.
+pub(crate) struct Facts<'a> {
+    pub(crate) model: Option<&'a String>,
+    pub(crate) fingerprint: Option<&'a String>,
+    pub(crate) host: Option<&'a String>,
+    pub(crate) id: Option<&'a String>,
+    pub(crate) usage: Option<&'a Value>,
+}
+
+/// Takes what an answer or a piece says of itself; what was said first stays, but for usage, which grows.
+pub(crate) fn take_facts(reply: &mut WireReply, facts: &Facts<'_>) {
+    for (place, value) in [
+        (&mut reply.model, facts.model),
+        (&mut reply.fingerprint, facts.fingerprint),
+        (&mut reply.host, facts.host),
+        (&mut reply.response_id, facts.id),
+    ] {
+        if let Some(value) = value.filter(|value| !value.is_empty() && place.is_none()) {
+            *place = Some(value.clone());
+        }
+    }
+    if let Some(stated) = facts.usage.filter(|usage| usage.is_object()) {
+        reply.usage = usage(stated);
+        reply.cost_stated = stated.get("cost").and_then(Value::as_f64).map(Usd);
+        reply.usage_stated = Some(stated.clone());
+    }
+}
+
 /// What has been read of an answer.
 #[derive(Default)]
 struct Collected {
@@ -257,7 +314,7 @@ struct Collected {
 impl Collected {
     /// Takes a whole answer or a piece, and returns the text that it adds.
     fn take(&mut self, answer: &Answer, choice: &Choice, turn: Turn) -> Result<String, WireError> {
-        self.take_facts(answer);
+        take_facts(&mut self.reply, &answer.facts());
         let text = turn.content.as_ref().map(text_of).transpose()?.flatten();
         if let Some(text) = &text {
             self.reply.text.get_or_insert_default().push_str(text);
@@ -274,25 +331,6 @@ impl Collected {
             self.reply.finish_stated = Some(word.to_owned());
         }
         Ok(text.unwrap_or_default())
-    }
-
-    fn take_facts(&mut self, answer: &Answer) {
-        let reply = &mut self.reply;
-        for (place, value) in [
-            (&mut reply.model, &answer.model),
-            (&mut reply.fingerprint, &answer.system_fingerprint),
-            (&mut reply.host, &answer.provider),
-            (&mut reply.response_id, &answer.id),
-        ] {
-            if let Some(value) = value.as_ref().filter(|v| !v.is_empty() && place.is_none()) {
-                *place = Some(value.clone());
-            }
-        }
-        if let Some(stated) = answer.usage.as_ref().filter(|usage| usage.is_object()) {
-            reply.usage = usage(stated);
-            reply.cost_stated = stated.get("cost").and_then(Value::as_f64).map(Usd);
-            reply.usage_stated = Some(stated.clone());
-        }
     }
 
     fn whole(mut self) -> WireReply {
@@ -315,17 +353,11 @@ impl StreamReader for Stream {
             self.done = true;
             return Ok(String::new());
         }
-        let mut answer: Answer = parse(data.as_bytes())?;
-        if answer.error.as_ref().is_some_and(|error| !error.is_null()) {
-            return Err(WireError::Host(read_error(data.as_bytes())));
-        }
+        let mut answer = Answer::parsed(data.as_bytes())?;
         let Some(mut choice) = answer.choices.take().and_then(|choices| choices.into_iter().next()) else {
-            self.collected.take_facts(&answer);
+            take_facts(&mut self.collected.reply, &answer.facts());
             return Ok(String::new());
         };
-        if choice.finish_reason.as_deref() == Some("error") {
-            return Err(WireError::Host(read_error(data.as_bytes())));
-        }
         let turn = choice.delta.take().or(choice.message.take()).unwrap_or_default();
         take_logprobs(&mut self.collected.reply, choice.logprobs.take());
         self.collected.take(&answer, &choice, turn)

@@ -7,12 +7,12 @@
 use reqwest::header::HeaderMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
-use weighbridge_core::{GenerationRequest, Parameter, Prompt, TokenLogprob, Usd};
+use weighbridge_core::{GenerationRequest, Parameter, Prompt, TokenLogprob};
 
-use crate::dialect::{Delivery, StreamReader, Wire, WireError, WireReply, parse, read_error, uncensored};
+use crate::dialect::{Delivery, StreamReader, Wire, WireError, WireReply, parse, uncensored};
 use crate::endpoint::Endpoint;
 use crate::error::ApiError;
-use crate::openai_chat::{TokenEntry, bearer, finish, model_name, pinned, present, to_json, usage};
+use crate::openai_chat::{self, Facts, TokenEntry, bearer, checked, finish, model_name, pinned, present, to_json};
 
 /// The dialect.
 pub struct OpenaiCompletions;
@@ -178,30 +178,20 @@ fn top(entries: Map<String, Value>) -> Vec<(String, f64)> {
 pub(crate) fn read_answer(body: &[u8]) -> Result<Answer, WireError> {
     let answer: Answer = parse(body)?;
     let choice = answer.choices.as_ref().and_then(|choices| choices.first());
-    let failed = choice.is_some_and(|choice| choice.finish_reason.as_deref() == Some("error"));
-    if failed || answer.error.as_ref().is_some_and(|error| !error.is_null()) {
-        return Err(WireError::Host(read_error(body)));
-    }
+    checked(body, answer.error.as_ref(), choice.and_then(|choice| choice.finish_reason.as_deref()))?;
     Ok(answer)
 }
 
 /// Takes what an answer says of itself.
 pub(crate) fn take_facts(reply: &mut WireReply, answer: &Answer) {
-    for (place, value) in [
-        (&mut reply.model, &answer.model),
-        (&mut reply.fingerprint, &answer.system_fingerprint),
-        (&mut reply.host, &answer.provider),
-        (&mut reply.response_id, &answer.id),
-    ] {
-        if let Some(value) = value.as_ref().filter(|value| !value.is_empty() && place.is_none()) {
-            *place = Some(value.clone());
-        }
-    }
-    if let Some(stated) = answer.usage.as_ref().filter(|usage| usage.is_object()) {
-        reply.usage = usage(stated);
-        reply.cost_stated = stated.get("cost").and_then(Value::as_f64).map(Usd);
-        reply.usage_stated = Some(stated.clone());
-    }
+    let facts = Facts {
+        model: answer.model.as_ref(),
+        fingerprint: answer.system_fingerprint.as_ref(),
+        host: answer.provider.as_ref(),
+        id: answer.id.as_ref(),
+        usage: answer.usage.as_ref(),
+    };
+    openai_chat::take_facts(reply, &facts);
 }
 
 fn take_choice(reply: &mut WireReply, choice: &mut Choice, stop_asked: bool) {

@@ -14,7 +14,7 @@ use crate::dialect::{
 };
 use crate::endpoint::Endpoint;
 use crate::error::ApiError;
-use crate::openai_chat::{TokenEntry, bearer, model_name, pinned, to_json, usage};
+use crate::openai_chat::{TokenEntry, bearer, effort, model_name, pinned, reasoning_object, to_json, usage};
 
 /// The dialect.
 pub struct OpenaiResponses;
@@ -91,22 +91,10 @@ impl Wire for OpenaiResponses {
 }
 
 fn reasoning(endpoint: &Endpoint, asked: Reasoning) -> Result<Option<Value>, ApiError> {
-    let object = endpoint.has(Quirk::ReasoningObject);
-    Ok(match asked {
-        Reasoning::Unset => None,
-        Reasoning::Off if object => Some(json!({"enabled": false})),
-        Reasoning::Off => Some(json!({"effort": "none"})),
-        Reasoning::Effort(level) => Some(json!({"effort": level.as_str()})),
-        Reasoning::Budget(tokens) if object => Some(json!({"max_tokens": tokens})),
-        Reasoning::Budget(_) => {
-            return Err(ApiError::OutOfRange {
-                model: endpoint.model.clone(),
-                provider: endpoint.provider.id.clone(),
-                expected: "levels of reasoning".into(),
-                given: "a budget".into(),
-            });
-        }
-    })
+    if endpoint.has(Quirk::ReasoningObject) {
+        return Ok(reasoning_object(asked));
+    }
+    Ok(effort(endpoint, asked)?.map(|word| json!({"effort": word})))
 }
 
 /// A field that is there and not null.

@@ -19,11 +19,11 @@ pub struct Spend {
 pub struct Spent {
     /// Dollars, of the calls whose cost is known.
     pub usd: f64,
-    /// Calls that were answered at an unknown cost.
+    /// Calls that were answered at an unknown cost, and attempts that broke off and may have cost nobody knows what.
     pub unknown: u64,
     /// Most dollars that attempts may have cost besides, which broke off after they were sent.
     pub possible: f64,
-    /// Such attempts.
+    /// Attempts that broke off, at known prices and at unknown ones.
     pub broken: u64,
 }
 
@@ -66,7 +66,7 @@ impl Spend {
     pub(crate) fn closed(&self) -> Option<String> {
         let (limit, spent) = (self.limit?, self.spent());
         if spent.unknown > 0 {
-            return Some(format!("answered calls of unknown cost: {}, so --max-cost cannot be kept", spent.unknown));
+            return Some(format!("calls of unknown cost: {}, so --max-cost cannot be kept", spent.unknown));
         }
         if spent.usd + spent.possible < limit {
             return None;
@@ -111,8 +111,11 @@ impl Drop for Charge<'_> {
     fn drop(&mut self) {
         if self.open {
             let mut spent = self.spend.lock();
-            spent.possible += self.most.map_or(0.0, |usd| usd.0);
             spent.broken += 1;
+            match self.most {
+                Some(most) => spent.possible += most.0,
+                None => spent.unknown += 1,
+            }
         }
     }
 }
@@ -129,7 +132,7 @@ mod tests {
             (Some(1.0), 0, Some("$1.00 of $1.00 are spent")),
             (Some(0.4), 1, None),
             (Some(0.4), 2, Some("$0.400 of $1.00 are spent, and up to $1.00 more by 2 attempts that broke off")),
-            (None, 0, Some("answered calls of unknown cost: 1, so --max-cost cannot be kept")),
+            (None, 0, Some("calls of unknown cost: 1, so --max-cost cannot be kept")),
         ] {
             let spend = Spend::new(Some(Usd(1.0)));
             let charges: Vec<_> = (0..broken).map(|_| spend.begin(most).unwrap()).collect();
@@ -138,5 +141,8 @@ mod tests {
             drop(charges);
             assert_eq!(spend.closed().as_deref(), expect, "{cost:?} {broken}");
         }
+        let spend = Spend::new(Some(Usd(1.0)));
+        drop(spend.begin(None).unwrap());
+        assert!(spend.closed().is_some(), "a break-off at an unknown price is not free");
     }
 }

@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Dialect, Finish, GenerationRequest, Prompt, Reasoning, SampleState, Sampling, Usage, Usd};
+use crate::{CanaryReport, Dialect, Finish, GenerationRequest, Prompt, Reasoning, SampleState, Sampling, Usage, Usd};
 
 /// Version of [`CallRecord`] as written to logs and caches.
 pub const CALL_VERSION: u32 = 1;
@@ -57,6 +57,29 @@ pub struct CallRecord {
     pub ended: f64,
 }
 
+/// What a file of records begins with: whose they are.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CallLogHeader {
+    /// What the file is, with the version of its form: [`CALL_VERSION`].
+    pub weighbridge_calls: u32,
+    /// Version of the program that began it.
+    pub program: String,
+    /// Provider of the catalog, or `local`.
+    pub provider: String,
+    /// Model as the provider names it.
+    pub model: String,
+    /// Where its endpoints begin.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base_url: Option<String>,
+    /// Hash of the requests and of the settings that they leave open, hexadecimal.
+    pub requests: String,
+    /// Number of requests.
+    pub count: u64,
+    /// What the endpoint was seen to do before the first request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub canary: Option<CanaryReport>,
+}
+
 /// What became of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -96,6 +119,15 @@ impl CallState {
             Finish::MaxTokens | Finish::ContextFull => Self::Truncated,
             Finish::Refused | Finish::Filtered => Self::Refused,
             Finish::EndOfText | Finish::Stop | Finish::EndOfTextOrStop | Finish::Other => Self::Answered,
+        }
+    }
+
+    /// True where there is a text, whole or in part, or the word that there shall be none.
+    #[must_use]
+    pub const fn has_answer(self) -> bool {
+        match self {
+            Self::Answered | Self::Truncated | Self::Refused => true,
+            Self::ProviderError | Self::NotSent => false,
         }
     }
 
@@ -311,5 +343,82 @@ impl ErrorClass {
                 | Self::Conflict
                 | Self::Malformed
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Message;
+
+    #[test]
+    fn the_form_in_files_is_pinned() {
+        let mut request =
+            GenerationRequest::new(Prompt::Messages(vec![Message::new("system", "s"), Message::user("u")]), 8);
+        request.stop = vec!["x".into()];
+        request.sampling = Sampling { temperature: Some(0.5), seed: Some(7), ..Sampling::UNSET };
+        request.reasoning = Reasoning::Budget(64);
+        let record = CallRecord {
+            version: CALL_VERSION,
+            index: 3,
+            id: Some("q".into()),
+            request: RequestSummary::new("00".into(), request),
+            served_by: ServedBy {
+                provider: "p".into(),
+                dialect: Some(Dialect::OpenaiChat),
+                model: "m".into(),
+                ..ServedBy::default()
+            },
+            state: CallState::Truncated,
+            text: Some("t".into()),
+            reasoning: None,
+            finish: Some(Finish::MaxTokens),
+            finish_stated: Some("length".into()),
+            logprobs: vec![TokenLogprob { token: "t".into(), logprob: None, top: vec![("u".into(), -0.5)] }],
+            usage: Usage { input: Some(5), output: Some(8), ..Usage::default() },
+            usage_stated: None,
+            cost: Cost { usd: Some(Usd(0.25)), computed: Some(Usd(0.25)), stated: None },
+            timing: Timing { latency: 1.5, first_token: None, queue: 0.5 },
+            attempts: vec![
+                Attempt {
+                    sent: 1.0,
+                    seconds: 0.5,
+                    status: Some(429),
+                    error: Some(ErrorClass::RateLimit),
+                    message: Some("slow".into()),
+                    waited: Some(2.0),
+                    request_id: None,
+                },
+                Attempt { sent: 3.5, seconds: 1.5, status: Some(200), ..Attempt::default() },
+            ],
+            cached: false,
+            ended: 5.0,
+        };
+        let text = concat!(
+            r#"{"version":1,"index":3,"id":"q","request":{"hash":"00","prompt":{"messages":[{"role":"system","#,
+            r#""content":"s"},{"role":"user","content":"u"}]},"stop":["x"],"max_tokens":8,"sampling":{"temperature":0.5,"#,
+            r#""seed":7},"reasoning":{"budget":64},"repeat":0},"served_by":{"provider":"p","dialect":"openai_chat","#,
+            r#""model":"m"},"state":"truncated","text":"t","finish":"max_tokens","finish_stated":"length","logprobs":"#,
+            r#"[{"token":"t","logprob":null,"top":[["u",-0.5]]}],"usage":{"input":5,"output":8},"cost":{"usd":0.25,"#,
+            r#""computed":0.25},"timing":{"latency":1.5,"queue":0.5},"attempts":[{"sent":1.0,"seconds":0.5,"#,
+            r#""status":429,"error":"rate_limit","message":"slow","waited":2.0},{"sent":3.5,"seconds":1.5,"#,
+            r#""status":200}],"cached":false,"ended":5.0}"#,
+        );
+        assert_eq!(serde_json::to_string(&record).unwrap(), text);
+        assert_eq!(serde_json::from_str::<CallRecord>(text).unwrap(), record);
+
+        let header = CallLogHeader {
+            weighbridge_calls: CALL_VERSION,
+            program: "0.1.0".into(),
+            provider: "p".into(),
+            model: "m".into(),
+            base_url: None,
+            requests: "00".into(),
+            count: 4,
+            canary: None,
+        };
+        let text = r#"{"weighbridge_calls":1,"program":"0.1.0","provider":"p","model":"m","requests":"00","count":4}"#;
+        assert_eq!(serde_json::to_string(&header).unwrap(), text);
+        assert_eq!(serde_json::from_str::<CallLogHeader>(text).unwrap(), header);
     }
 }

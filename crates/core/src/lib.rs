@@ -10,6 +10,7 @@ mod date;
 mod estimate;
 mod id;
 mod language_model;
+pub mod lm_eval;
 mod local;
 mod price;
 mod provider;
@@ -19,7 +20,8 @@ mod usage;
 
 pub use access::{Access, WeightsTerms};
 pub use call::{
-    Attempt, CALL_VERSION, CallRecord, CallState, Cost, ErrorClass, RequestSummary, ServedBy, Timing, TokenLogprob,
+    Attempt, CALL_VERSION, CallLogHeader, CallRecord, CallState, Cost, ErrorClass, RequestSummary, ServedBy, Timing,
+    TokenLogprob,
 };
 pub use canary::{CANARY_VERSION, CanaryCheck, CanaryFinding, CanaryReport, Observed};
 pub use date::{DAYS_PER_MONTH, DateError, DatePrecision, ReleaseDate};

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
+use weighbridge_core::lm_eval::split_spaces;
 use weighbridge_core::{
     Generation, GenerationRequest, LanguageModel, Loglikelihood, LoglikelihoodRequest, ModelError, Progress, Prompt,
 };
@@ -211,13 +212,6 @@ pub fn pool(options: Options) -> Result<ThreadPool, EngineError> {
     })
 }
 
-/// The text without the white space at its end, and that white space, by Python's `str.rstrip`.
-fn split_spaces(text: &str) -> (&str, &str) {
-    let space = |c: char| c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c);
-    let kept = text.trim_end_matches(space);
-    (kept, &text[kept.len()..])
-}
-
 /// The scores of the tokens of one continuation together.
 pub fn summary(scores: &[TokenScore]) -> Loglikelihood {
     Loglikelihood {
@@ -283,23 +277,5 @@ impl LanguageModel for Model {
             }
         };
         self.generate_with(requests, &mut count).map_err(failed)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::split_spaces;
-
-    #[test]
-    fn white_space_at_the_end_is_that_of_python() {
-        for (text, expect) in [
-            ("a b", ("a b", "")),
-            ("a b \n", ("a b", " \n")),
-            ("a\u{1f}\u{a0}", ("a", "\u{1f}\u{a0}")),
-            ("  ", ("", "  ")),
-            ("a\u{200b}", ("a\u{200b}", "")),
-        ] {
-            assert_eq!(split_spaces(text), expect, "{text:?}");
-        }
     }
 }

@@ -8,6 +8,7 @@
 use std::ops::Range;
 
 use rayon::prelude::*;
+use weighbridge_core::lm_eval;
 
 use crate::cache::{Cache, Path};
 use crate::error::EngineError;
@@ -275,24 +276,11 @@ fn answers(
 /// full as the model takes, and each token is scored once.
 #[must_use]
 pub fn rolling_windows(tokens: &[u32], prefix: u32, longest: usize) -> Vec<TokenRequest> {
-    let mut windows = Vec::new();
-    if tokens.is_empty() {
-        return windows;
-    }
-    let first = longest.min(tokens.len());
-    windows.push(TokenRequest { context: vec![prefix], continuation: tokens[..first].to_vec() });
-    let mut scored = first;
-    while scored < tokens.len() {
-        let count = longest.min(tokens.len() - scored);
-        let end = scored + count;
-        // The input of the window is the `longest` tokens before its last one; what is not scored of it is context.
-        windows.push(TokenRequest {
-            context: tokens[end - longest - 1..scored].to_vec(),
-            continuation: tokens[scored..end].to_vec(),
-        });
-        scored = end;
-    }
-    windows
+    let window = |window: lm_eval::Window| TokenRequest {
+        context: if window.context.is_empty() { vec![prefix] } else { tokens[window.context].to_vec() },
+        continuation: tokens[window.scored].to_vec(),
+    };
+    lm_eval::rolling_windows(tokens.len(), longest).into_iter().map(window).collect()
 }
 
 #[cfg(test)]

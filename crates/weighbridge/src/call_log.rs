@@ -4,68 +4,33 @@
 //! asked again, those that failed are. Of several records of one request the last one counts.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{BufRead, BufReader, ErrorKind, Seek, SeekFrom, Write};
+use std::io::{self, BufRead, BufReader, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
-use weighbridge_core::{CallRecord, CallState, CanaryReport};
+use weighbridge_core::{CALL_VERSION, CallLogHeader, CallState};
 
 use crate::requests::RequestFile;
 
-/// First line of the file.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Header {
-    /// What the file is.
-    weighbridge_calls: u32,
-    /// Version of the program that began it.
-    program: String,
-    /// Provider, or `local`.
-    provider: String,
-    /// Model as the provider names it.
-    model: String,
-    /// Address.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    base_url: Option<String>,
-    /// Hash of the requests and of the settings that they leave open.
-    requests: String,
-    /// Requests.
-    count: u64,
-    /// What the endpoint was seen to do before the first request.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    canary: Option<CanaryReport>,
+/// The header of a run.
+pub fn header(provider: &str, model: &str, base_url: Option<&str>, file: &RequestFile) -> CallLogHeader {
+    CallLogHeader {
+        weighbridge_calls: CALL_VERSION,
+        program: env!("CARGO_PKG_VERSION").to_owned(),
+        provider: provider.to_owned(),
+        model: model.to_owned(),
+        base_url: base_url.map(str::to_owned),
+        requests: file.hash.clone(),
+        count: file.count,
+        canary: None,
+    }
 }
 
-/// Version of the form of the file.
-const VERSION: u32 = 1;
-
-impl Header {
-    /// The header of a run.
-    pub fn new(provider: &str, model: &str, base_url: Option<&str>, file: &RequestFile) -> Self {
-        Self {
-            weighbridge_calls: VERSION,
-            program: env!("CARGO_PKG_VERSION").to_owned(),
-            provider: provider.to_owned(),
-            model: model.to_owned(),
-            base_url: base_url.map(str::to_owned),
-            requests: file.hash.clone(),
-            count: file.count,
-            canary: None,
-        }
-    }
-
-    /// With what a canary saw.
-    pub fn with_canary(self, canary: Option<CanaryReport>) -> Self {
-        Self { canary, ..self }
-    }
-
-    fn same_run(&self, other: &Self) -> bool {
-        let key = |h: &Self| {
-            (h.weighbridge_calls, h.provider.clone(), h.model.clone(), h.base_url.clone(), h.requests.clone())
-        };
-        key(self) == key(other)
-    }
+/// True where records of one may follow those of the other, whatever program and canary began the file.
+fn same_run(a: &CallLogHeader, b: &CallLogHeader) -> bool {
+    (a.weighbridge_calls, &a.provider, &a.model, &a.base_url, &a.requests)
+        == (b.weighbridge_calls, &b.provider, &b.model, &b.base_url, &b.requests)
 }
 
 /// Positions of requests that have an answer.
@@ -115,54 +80,39 @@ struct Beginning {
 pub struct CallLog {
     /// `None` is standard output.
     file: Option<(PathBuf, File)>,
-    done: Arc<Done>,
     line: Vec<u8>,
 }
 
 impl CallLog {
-    /// Begins a file, or goes on with one; without a path records go to standard output, without a header.
+    /// Begins a file, or goes on with one, and tells which requests have an answer in it. Without a path records go to
+    /// standard output, without a header.
     ///
     /// # Errors
     /// The file belongs to another run, is no such file, or cannot be written.
-    pub fn open(path: Option<&Path>, header: &Header) -> anyhow::Result<Self> {
+    pub fn open(path: Option<&Path>, header: &CallLogHeader) -> anyhow::Result<(Self, Done)> {
         let Some(path) = path else {
-            return Ok(Self { file: None, done: Arc::default(), line: Vec::new() });
+            return Ok((Self { file: None, line: Vec::new() }, Done::default()));
         };
         let cannot = || format!("cannot write {}", path.display());
-        let mut file = match OpenOptions::new().read(true).write(true).open(path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                OpenOptions::new().read(true).write(true).create_new(true).open(path).with_context(cannot)?
-            }
-            Err(error) => return Err(error).with_context(cannot),
-        };
+        let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
+        let mut file = open.with_context(cannot)?;
         // Where there are no locks, two runs at once are the user's to avoid.
         if matches!(file.try_lock(), Err(TryLockError::WouldBlock)) {
             bail!("another run writes {}; name another file with --output", path.display());
         }
         let done = resume(&mut file, path, header)?;
-        let mut log =
-            Self { file: Some((path.to_owned(), file)), done: Arc::new(done.unwrap_or_default()), line: Vec::new() };
-        if log.size()? == 0 {
-            log.put(header)?;
+        let mut log = Self { file: Some((path.to_owned(), file)), line: Vec::new() };
+        if done.is_none() {
+            log.write(header)?;
         }
-        Ok(log)
+        Ok((log, done.unwrap_or_default()))
     }
 
-    /// Requests that have an answer from before.
-    pub fn done_set(&self) -> Arc<Done> {
-        Arc::clone(&self.done)
-    }
-
-    /// Adds a record, in one write: a program that is killed leaves at most one line without its end.
+    /// Adds a line, in one write: a program that is killed leaves at most one without its end.
     ///
     /// # Errors
     /// It cannot be written.
-    pub fn write(&mut self, record: &CallRecord) -> anyhow::Result<()> {
-        self.put(record)
-    }
-
-    fn put(&mut self, value: &impl Serialize) -> anyhow::Result<()> {
+    pub fn write(&mut self, value: &impl Serialize) -> anyhow::Result<()> {
         self.line.clear();
         serde_json::to_writer(&mut self.line, value)?;
         self.line.push(b'\n');
@@ -170,20 +120,13 @@ impl CallLog {
             Some((path, file)) => {
                 file.write_all(&self.line).with_context(|| format!("cannot write {}", path.display()))
             }
-            None => crate::commands::generate::to_stdout(&self.line),
+            None => io::stdout().lock().write_all(&self.line).context("cannot write to standard output"),
         }
-    }
-
-    fn size(&self) -> anyhow::Result<u64> {
-        Ok(match &self.file {
-            Some((_, file)) => file.metadata()?.len(),
-            None => 0,
-        })
     }
 }
 
 /// Reads what is there and stands at its end, behind the last whole line; `None` where there is nothing.
-fn resume(file: &mut File, path: &Path, header: &Header) -> anyhow::Result<Option<Done>> {
+fn resume(file: &mut File, path: &Path, header: &CallLogHeader) -> anyhow::Result<Option<Done>> {
     let name = path.display();
     let mut reader = BufReader::new(&mut *file);
     let mut line = Vec::new();
@@ -198,15 +141,15 @@ fn resume(file: &mut File, path: &Path, header: &Header) -> anyhow::Result<Optio
         }
         number += 1;
         if number == 1 {
-            let found: Header = serde_json::from_slice(&line)
+            let found: CallLogHeader = serde_json::from_slice(&line)
                 .with_context(|| format!("{name} is no file of answers; name another with --output"))?;
-            if !found.same_run(header) {
+            if !same_run(&found, header) {
                 bail!("{name} holds answers of another model or to other requests; name another file with --output");
             }
         } else {
             let record: Beginning =
                 serde_json::from_slice(&line).with_context(|| format!("{name}, line {number}: no record of a call"))?;
-            if !matches!(record.state, CallState::ProviderError | CallState::NotSent) {
+            if record.state.has_answer() {
                 done.insert(record.index);
             }
         }

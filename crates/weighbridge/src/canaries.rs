@@ -1,35 +1,31 @@
 //! Reports of canaries: kept in the user's cache directory, shown as text.
 
-use std::cmp::Ordering;
 use std::fmt::Write as _;
 
+use weighbridge_api::Hosted;
 use weighbridge_core::{CANARY_VERSION, CanaryCheck, CanaryReport, Observed, format_date};
 
+use crate::render::progress::Spinner;
 use crate::render::reply::{dollars, safe};
 use crate::render::{Screen, count};
 use crate::target::cache_folder;
 
-/// A report from an earlier run.
-pub struct Kept {
-    /// The report.
-    pub report: CanaryReport,
+/// Tries out what a hosted model really does, and keeps the report for `providers`.
+pub fn take(model: &Hosted, screen: Screen) -> CanaryReport {
+    let spinner = Spinner::new(format!("trying {}", model.name()), screen);
+    let report = model.canary();
+    drop(spinner);
+    keep(&report);
+    report
 }
 
-impl Kept {
-    /// Older first.
-    pub fn order(&self, other: &Self) -> Ordering {
-        self.report.ended.total_cmp(&other.report.ended)
-    }
-
-    /// Day, model and what was wrong, in one line.
-    pub fn summary(&self) -> String {
-        let model = safe(&self.report.served_by.model);
-        format!("{}, {model}: {}", day(&self.report), verdict(&self.report))
-    }
+/// Day, model and what was wrong, in one line.
+pub fn summary(report: &CanaryReport) -> String {
+    format!("{}, {}: {}", day(report), safe(&report.served_by.model), verdict(report))
 }
 
 /// What the report comes to.
-pub fn verdict(report: &CanaryReport) -> String {
+fn verdict(report: &CanaryReport) -> String {
     if let Some(error) = &report.error {
         return safe(error);
     }
@@ -85,8 +81,8 @@ pub fn warning(report: &CanaryReport) -> Option<String> {
     (!broken.is_empty()).then(|| format!("the canary saw this endpoint fail at: {}", broken.join(", ")))
 }
 
-/// Keeps a report for `providers`. Where that fails, only the memory of it is lost.
-pub fn keep(report: &CanaryReport) {
+/// Keeps a report. Where that fails, only the memory of it is lost.
+fn keep(report: &CanaryReport) {
     let Some(folder) = cache_folder("canaries") else { return };
     let by = &report.served_by;
     let name = blake3::hash(format!("{}\n{}\n{:?}", by.provider, by.model, by.base_url).as_bytes()).to_hex();
@@ -99,16 +95,14 @@ pub fn keep(report: &CanaryReport) {
 }
 
 /// Every report that is kept and can be read, in a fixed order.
-pub fn all() -> Vec<Kept> {
+pub fn all() -> Vec<CanaryReport> {
     let entries = cache_folder("canaries").and_then(|folder| std::fs::read_dir(folder).ok());
-    let mut all: Vec<Kept> = entries
+    let mut all: Vec<CanaryReport> = entries
         .into_iter()
         .flatten()
         .filter_map(|entry| serde_json::from_slice(&std::fs::read(entry.ok()?.path()).ok()?).ok())
         .filter(|report: &CanaryReport| report.version == CANARY_VERSION)
-        .map(|report| Kept { report })
         .collect();
-    let key = |kept: &Kept| (kept.report.served_by.provider.clone(), kept.report.served_by.model.clone());
-    all.sort_by_key(key);
+    all.sort_by_key(|report| (report.served_by.provider.clone(), report.served_by.model.clone()));
     all
 }

@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal, Read, Write};
 use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use clap::CommandFactory;
 use clap::error::ErrorKind;
 use weighbridge_api::{Delivery, Endpoint, Hosted, NumberedRequest, Session};
@@ -39,11 +39,10 @@ pub fn run(args: &AskArgs, screen: Screen) -> anyhow::Result<Answer> {
     let targets: Vec<Target> =
         models.iter().map(|name| target::find(name, &args.hosted, &catalog)).collect::<Result<_, _>>()?;
     check_providers(args, &targets)?;
-    let hosted = targets.iter().any(|target| matches!(target, Target::Hosted(_)));
-    let session = if hosted { Some(target::session(&args.hosted)?) } else { None };
     let text = question(prompt)?;
     let live = targets.len() == 1 && args.format == AskFormat::Text && io::stdout().is_terminal();
-    let replies = replies(args, models, targets, session.as_ref(), &text, live, screen)?;
+    let asked = asked(args, targets, &text)?;
+    let replies = replies(args, models, asked, &text, live, screen)?;
     match (args.format, replies.as_slice()) {
         (AskFormat::Json, _) => {
             let list: Vec<_> = replies.iter().map(as_json).collect();
@@ -78,12 +77,41 @@ fn check_providers(args: &AskArgs, targets: &[Target]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Answers in the order of the models. Hosts are asked at the same time, open weights here one after another.
+/// A model with what it is asked.
+enum Asked {
+    /// Open weights that load when it is their turn.
+    Local(String),
+    /// A host, whose request has been checked.
+    Hosted(Hosted, GenerationRequest),
+}
+
+/// Makes and checks every request before one is sent: no host is paid where another cannot be asked.
+fn asked(args: &AskArgs, targets: Vec<Target>, text: &str) -> anyhow::Result<Vec<Asked>> {
+    let mut session: Option<Arc<Session>> = None;
+    let mut all = Vec::new();
+    for target in targets {
+        all.push(match target {
+            Target::Local(name) => Asked::Local(name),
+            Target::Hosted(endpoint) => {
+                let request = hosted_request(args, &endpoint, text);
+                weighbridge_api::check(&endpoint, &request)?;
+                let session = match &session {
+                    Some(session) => session,
+                    None => session.insert(target::session(&args.hosted)?),
+                };
+                Asked::Hosted(Hosted::new(*endpoint, session)?, request)
+            }
+        });
+    }
+    Ok(all)
+}
+
+/// Answers in the order of the models. Hosts are asked at the same time, open weights here one after another; where one
+/// of several models fails, the answers of the others stand.
 fn replies(
     args: &AskArgs,
     models: &[String],
-    targets: Vec<Target>,
-    session: Option<&Arc<Session>>,
+    asked: Vec<Asked>,
     text: &str,
     live: bool,
     screen: Screen,
@@ -94,26 +122,30 @@ fn replies(
             let _ = io::stdout().write_all(safe(piece).as_bytes()).and_then(|()| io::stdout().flush());
         }
     };
+    let alone = asked.len() == 1;
     std::thread::scope(|scope| {
         let mut waiting = Vec::new();
         let mut here = Vec::new();
-        for (at, target) in targets.into_iter().enumerate() {
-            match (target, session) {
-                (Target::Hosted(endpoint), Some(session)) => {
-                    let name = &models[at];
-                    waiting.push((at, scope.spawn(move || hosted(args, name, *endpoint, session, text, show))));
+        for (at, asked) in asked.into_iter().enumerate() {
+            match asked {
+                Asked::Hosted(model, request) => {
+                    let ask = move || hosted(&models[at], &model, request, show);
+                    waiting.push((at, scope.spawn(ask)));
                 }
-                (Target::Local(name), _) => here.push((at, name)),
-                (Target::Hosted(_), None) => bail!("no session for a hosted model"),
+                Asked::Local(name) => here.push((at, name)),
             }
         }
         let mut all = Vec::new();
         for (at, name) in here {
-            all.push((at, local(args, &name, text, show, screen)?));
+            let reply = match local(args, &name, text, show, screen) {
+                Ok(reply) => reply,
+                Err(error) if alone => return Err(error),
+                Err(error) => Reply { model: name, why: Some(format!("{error:#}")), ..Reply::default() },
+            };
+            all.push((at, reply));
         }
         for (at, thread) in waiting {
-            let reply = thread.join().map_err(|_| anyhow::anyhow!("asking '{}' broke off", models[at]))?;
-            all.push((at, reply?));
+            all.push((at, thread.join().map_err(|_| anyhow!("asking '{}' broke off", models[at]))?));
         }
         all.sort_by_key(|(at, _)| *at);
         Ok(all.into_iter().map(|(_, reply)| reply).collect())
@@ -154,21 +186,15 @@ fn local(
 }
 
 /// The answer of a host.
-fn hosted(
-    args: &AskArgs,
-    name: &str,
-    endpoint: Endpoint,
-    session: &Arc<Session>,
-    text: &str,
-    show: impl Fn(&str) + Send + Sync,
-) -> anyhow::Result<Reply> {
-    let prompt = if args.raw { Prompt::Text(text.to_owned()) } else { conversation(args, text) };
-    let most = target::default_length(Some(&endpoint));
-    let request = GenerationRequest { sampling: args.sampling.hosted(), ..request(args, prompt, most) };
-    weighbridge_api::check(&endpoint, &request)?;
-    let model = Hosted::new(endpoint, session)?;
+fn hosted(name: &str, model: &Hosted, request: GenerationRequest, show: impl Fn(&str) + Send + Sync) -> Reply {
     let numbered = NumberedRequest { index: 0, id: None, request };
-    Ok(Reply::of_record(name, model.ask(numbered, Delivery::Streamed, &mut |piece| show(piece))))
+    Reply::of_record(name, model.ask(numbered, Delivery::Streamed, &mut |piece| show(piece)))
+}
+
+fn hosted_request(args: &AskArgs, endpoint: &Endpoint, text: &str) -> GenerationRequest {
+    let prompt = if args.raw { Prompt::Text(text.to_owned()) } else { conversation(args, text) };
+    let most = target::default_length(Some(endpoint));
+    GenerationRequest { sampling: args.sampling.hosted(), ..request(args, prompt, most) }
 }
 
 fn request(args: &AskArgs, prompt: Prompt, most: usize) -> GenerationRequest {
@@ -206,7 +232,7 @@ fn conversation(args: &AskArgs, text: &str) -> Prompt {
 /// The text alone; what else there is to say goes to the person at the terminal.
 fn single(reply: &Reply, live: bool) -> anyhow::Result<Answer> {
     let Some(text) = &reply.text else {
-        bail!("'{}' gave no answer: {}", reply.model, reply.why.as_deref().unwrap_or("it does not say why"));
+        bail!("{} gave no answer: {}", reply.shown(), reply.why.as_deref().unwrap_or("it does not say why"));
     };
     let cut = match reply.finish {
         Some(Finish::MaxTokens) => Some(match reply.output {
@@ -218,7 +244,7 @@ fn single(reply: &Reply, live: bool) -> anyhow::Result<Answer> {
         Some(Finish::Filtered) => Some("a filter of the host held the answer back".to_owned()),
         _ => None,
     };
-    let facts = live.then(|| reply.facts());
+    let facts = live.then(|| format!("{}: {}", reply.shown(), reply.facts()));
     let notes: Vec<String> = cut.into_iter().chain(facts).collect();
     let note = (!notes.is_empty()).then(|| notes.join("; "));
     let text = if live { "\n".to_owned() } else { format!("{text}\n") };
@@ -228,7 +254,7 @@ fn single(reply: &Reply, live: bool) -> anyhow::Result<Answer> {
 fn side_by_side(replies: &[Reply], screen: Screen) -> anyhow::Result<Answer> {
     let mut out = String::new();
     for reply in replies {
-        out.push_str(&screen.bold(&safe(&reply.model)));
+        out.push_str(&screen.bold(&reply.shown()));
         out.push('\n');
         let text = match (&reply.text, &reply.why) {
             (Some(text), _) => safe(text),

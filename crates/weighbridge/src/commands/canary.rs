@@ -7,7 +7,6 @@ use weighbridge_catalog::Catalog;
 use crate::Answer;
 use crate::canaries;
 use crate::cli::{AskFormat, CanaryArgs};
-use crate::render::progress::Spinner;
 use crate::render::{Screen, json};
 use crate::target::{self, Target};
 
@@ -21,10 +20,7 @@ pub fn run(args: &CanaryArgs, screen: Screen) -> anyhow::Result<Answer> {
         bail!("'{}' runs in this process: `weighbridge inspect` shows what it is", args.model);
     };
     let model = Hosted::new(*endpoint, &target::session(&args.hosted)?)?;
-    let spinner = Spinner::new(format!("trying {}", args.model), screen);
-    let report = model.canary();
-    drop(spinner);
-    canaries::keep(&report);
+    let report = canaries::take(&model, screen);
     let text = match args.format {
         AskFormat::Json => json(&report)?,
         AskFormat::Text => canaries::as_text(&report, screen),

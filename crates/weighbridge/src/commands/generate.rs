@@ -1,23 +1,22 @@
 //! `weighbridge generate`: a file of requests to one model; each answer is written as it comes.
 
 use std::collections::BTreeMap;
-use std::io::{self, Write};
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use weighbridge_api::batch::{BatchJob, BatchOptions};
 use weighbridge_api::{Cache, Delivery, Hosted, NumberedRequest, Session, SessionOptions};
 use weighbridge_catalog::Catalog;
-use weighbridge_core::{CallRecord, CallState, CanaryReport, ErrorClass, LOCAL, LanguageModel};
+use weighbridge_core::{CallLogHeader, CallRecord, CallState, CanaryReport, ErrorClass, LOCAL, LanguageModel, Usd};
 
 use crate::Answer;
-use crate::call_log::{CallLog, Done, Header};
+use crate::call_log::{self, CallLog, Done};
 use crate::canaries;
 use crate::cli::GenerateArgs;
-use crate::render::progress::{CallBar, Spinner};
+use crate::render::progress::CallBar;
 use crate::render::reply::dollars;
 use crate::render::{Screen, count};
 use crate::requests::{Defaults, RequestFile};
@@ -63,9 +62,9 @@ fn hosted(args: &GenerateArgs, model: &Hosted, file: &RequestFile, screen: Scree
         bail!("{} takes no batches; leave out --batch", endpoint.provider.id);
     }
     let canary = if args.no_canary || !begins(args.output.as_deref()) { None } else { Some(canary(model, screen)?) };
-    let warning = canary.as_ref().and_then(canaries::warning);
-    let header =
-        Header::new(&endpoint.provider.id, &endpoint.model, Some(&endpoint.base_url), file).with_canary(canary);
+    let mut notes: Vec<String> = canary.iter().flat_map(told).collect();
+    let header = call_log::header(&endpoint.provider.id, &endpoint.model, Some(&endpoint.base_url), file);
+    let header = CallLogHeader { canary, ..header };
     let delivery = if args.stream { Delivery::Streamed } else { Delivery::Whole };
     let answer = match &args.output {
         Some(output) if args.batch => {
@@ -73,8 +72,28 @@ fn hosted(args: &GenerateArgs, model: &Hosted, file: &RequestFile, screen: Scree
         }
         _ => all(args, &header, file, screen, |requests, each, _| model.run(requests, delivery, each)),
     }?;
-    let note = warning.into_iter().chain(answer.note).collect::<Vec<_>>().join("; ");
-    Ok(Answer { note: (!note.is_empty()).then_some(note), ..answer })
+    notes.extend(may_be_billed(model));
+    notes.extend(answer.note);
+    let note = (!notes.is_empty()).then(|| notes.join("; "));
+    Ok(Answer { note, ..answer })
+}
+
+/// What a canary saw that matters here, and what it cost, which is not in the records.
+fn told(report: &CanaryReport) -> Vec<String> {
+    let cost = match report.cost {
+        Some(usd) if usd.0 == 0.0 => None,
+        Some(usd) => Some(format!("the canary cost {} besides", dollars(usd))),
+        None => Some("what the canary cost is unknown".to_owned()),
+    };
+    canaries::warning(report).into_iter().chain(cost).collect()
+}
+
+/// Attempts that broke off after they were sent: nobody says whether they are billed.
+fn may_be_billed(model: &Hosted) -> Option<String> {
+    let spent = model.spent();
+    let broken = count(usize::try_from(spent.broken).unwrap_or(usize::MAX), "attempt");
+    let most = if spent.possible > 0.0 { format!(", up to {}", dollars(Usd(spent.possible))) } else { String::new() };
+    (spent.broken > 0).then(|| format!("{broken} broke off after being sent and may be billed{most}"))
 }
 
 /// True where a file of answers is begun; one that is gone on with has its canary.
@@ -84,14 +103,11 @@ fn begins(output: Option<&Path>) -> bool {
 
 /// What the endpoint really does, before money is spent on more.
 fn canary(model: &Hosted, screen: Screen) -> anyhow::Result<CanaryReport> {
-    let spinner = Spinner::new(format!("trying {}", model.name()), screen);
-    let report = model.canary();
-    drop(spinner);
-    canaries::keep(&report);
-    if let Some(error) = &report.error {
-        bail!("'{}' cannot be asked: {error}", model.name());
+    let report = canaries::take(model, screen);
+    match &report.error {
+        Some(error) => bail!("'{}' cannot be asked: {error}", model.name()),
+        None => Ok(report),
     }
-    Ok(report)
 }
 
 /// Requests as batches. What is needed to go on after a restart stands beside the answers.
@@ -119,7 +135,7 @@ fn local(args: &GenerateArgs, name: &str, file: &RequestFile, screen: Screen) ->
         bail!("--batch is for hosted models; '{name}' runs in this process");
     }
     let model = open_weights::open(name, args.running.options(), screen)?;
-    all(args, &Header::new(LOCAL, name, None, file), file, screen, |requests, each, _| {
+    all(args, &call_log::header(LOCAL, name, None, file), file, screen, |requests, each, _| {
         // Positions among those still to be asked, with what they are in the file.
         let places = Mutex::new(BTreeMap::new());
         let held = || places.lock().unwrap_or_else(PoisonError::into_inner);
@@ -145,13 +161,12 @@ type Requests<'a> = &'a mut (dyn Iterator<Item = NumberedRequest> + Send);
 /// Asks what has no answer yet and writes down what comes.
 fn all(
     args: &GenerateArgs,
-    header: &Header,
+    header: &CallLogHeader,
     file: &RequestFile,
     screen: Screen,
     ask: impl FnOnce(Requests<'_>, Each<'_>, &Done) -> anyhow::Result<()>,
 ) -> anyhow::Result<Answer> {
-    let mut log = CallLog::open(args.output.as_deref(), header)?;
-    let done = log.done_set();
+    let (mut log, done) = CallLog::open(args.output.as_deref(), header)?;
     let mut tally = Tally::new(file.count - done.count(), screen);
     let spent = AtomicBool::new(false);
     let mut broken = None;
@@ -196,7 +211,7 @@ fn is_spent(record: &CallRecord) -> bool {
 
 /// What has become of the requests so far.
 struct Tally {
-    states: [u64; CallState::ALL.len()],
+    states: BTreeMap<CallState, u64>,
     cached: u64,
     input: u64,
     output: u64,
@@ -213,7 +228,7 @@ struct Tally {
 impl Tally {
     fn new(requests: u64, screen: Screen) -> Self {
         Self {
-            states: [0; CallState::ALL.len()],
+            states: BTreeMap::new(),
             cached: 0,
             input: 0,
             output: 0,
@@ -227,34 +242,51 @@ impl Tally {
     }
 
     fn add(&mut self, record: &CallRecord) {
-        let at = CallState::ALL.iter().position(|state| *state == record.state).unwrap_or_default();
-        self.states[at] += 1;
-        self.input += record.usage.input.unwrap_or(0);
-        self.output += record.usage.output.unwrap_or(0);
-        self.uncounted += u64::from(record.text.is_some() && record.usage.input.zip(record.usage.output).is_none());
+        *self.states.entry(record.state).or_default() += 1;
+        match (record.usage.input, record.usage.output) {
+            (Some(input), Some(output)) => {
+                self.input += input;
+                self.output += output;
+            }
+            _ => self.uncounted += u64::from(record.state.has_answer()),
+        }
         if record.cached {
             self.cached += 1;
         } else if let Some(usd) = record.cost.usd {
             self.usd += usd.0;
         } else if record.served_by.provider == LOCAL {
             self.local = true;
-        } else if record.text.is_some() {
-            self.unpriced += 1;
+        } else {
+            self.unpriced += u64::from(record.state.has_answer());
         }
-        let done = self.states.iter().sum();
         if self.bar.is_due() {
-            self.bar.set(done, format!("{}, {}", self.states(), self.money()));
+            self.bar.set(self.total(), format!("{}, {}", self.states(), self.money()));
         }
+    }
+
+    fn total(&self) -> u64 {
+        self.states.values().sum()
+    }
+
+    fn answered(&self) -> u64 {
+        self.states.iter().filter(|(state, _)| state.has_answer()).map(|(_, n)| n).sum()
     }
 
     /// Counts by state, those that occur.
     fn states(&self) -> String {
-        let named = CallState::ALL.iter().zip(self.states).filter(|(_, n)| *n > 0);
-        named.map(|(state, n)| format!("{n} {}", state.as_str())).collect::<Vec<_>>().join(", ")
+        self.states.iter().map(|(state, n)| format!("{n} {}", state.as_str())).collect::<Vec<_>>().join(", ")
+    }
+
+    fn tokens(&self) -> String {
+        match self.uncounted {
+            0 => format!("{} tokens in, {} out", self.input, self.output),
+            n if n == self.answered() => "tokens unknown".to_owned(),
+            n => format!("{} tokens in, {} out, {n} answers uncounted", self.input, self.output),
+        }
     }
 
     fn money(&self) -> String {
-        let known = dollars(weighbridge_core::Usd(self.usd));
+        let known = dollars(Usd(self.usd));
         match self.unpriced {
             _ if self.local => "own machine".into(),
             0 => known,
@@ -264,9 +296,8 @@ impl Tally {
     }
 
     fn answer(&self, to_file: bool, before: u64, more: Option<String>) -> Answer {
-        let total: u64 = self.states.iter().sum();
-        let failed = self.states[3] + self.states[4] > 0 || more.is_some();
-        let seconds = self.start.elapsed().as_secs_f64();
+        let total = self.total();
+        let failed = self.answered() < total || more.is_some();
         let mut parts = Vec::new();
         match before {
             0 => {}
@@ -275,17 +306,12 @@ impl Tally {
         }
         if total == 0 {
             parts.push(if more.is_some() { "nothing was asked" } else { "nothing is left to ask" }.to_owned());
-            return Answer { failed, note: more, ..Answer::plain(parts.join("; ") + "\n") };
+        } else {
+            let kept =
+                if self.cached > 0 { format!(", {} of them kept from earlier", self.cached) } else { String::new() };
+            parts.push(format!("{}: {}{kept}", count(total as usize, "request"), self.states()));
+            parts.extend([self.tokens(), self.money(), format!("{:.1} s", self.start.elapsed().as_secs_f64())]);
         }
-        let kept = if self.cached > 0 { format!(", {} of them kept from earlier", self.cached) } else { String::new() };
-        parts.push(format!("{}: {}{kept}", count(total as usize, "request"), self.states()));
-        parts.push(match self.uncounted {
-            0 => format!("{} tokens in, {} out", self.input, self.output),
-            n if n == self.states[0] + self.states[1] + self.states[2] => "tokens unknown".to_owned(),
-            n => format!("{} tokens in, {} out, {n} answers uncounted", self.input, self.output),
-        });
-        parts.push(self.money());
-        parts.push(format!("{seconds:.1} s"));
         let text = parts.join("; ");
         if to_file {
             Answer { failed, note: more, ..Answer::plain(text + "\n") }
@@ -294,9 +320,4 @@ impl Tally {
             Answer { failed, note: Some(note), ..Answer::plain("") }
         }
     }
-}
-
-/// Standard output, as a place for records.
-pub fn to_stdout(line: &[u8]) -> anyhow::Result<()> {
-    io::stdout().lock().write_all(line).context("cannot write to standard output")
 }

@@ -5,7 +5,7 @@ mod canary;
 mod catalog;
 mod compare;
 mod gap;
-pub mod generate;
+mod generate;
 mod import;
 mod inspect;
 mod lake;

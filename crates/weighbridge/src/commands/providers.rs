@@ -6,10 +6,10 @@ use anyhow::Context;
 use serde_json::{Value, json};
 use weighbridge_api::Key;
 use weighbridge_catalog::Catalog;
-use weighbridge_core::Provider;
+use weighbridge_core::{CanaryReport, Provider};
 
 use crate::Answer;
-use crate::canaries::{self, Kept};
+use crate::canaries;
 use crate::cli::{Format, ProvidersArgs};
 use crate::render::table::Rows;
 use crate::render::{Screen, json};
@@ -54,12 +54,17 @@ fn dialects(provider: &Provider) -> String {
     provider.dialects.iter().map(|d| d.as_str()).collect::<Vec<_>>().join(", ")
 }
 
-fn seen(provider: &Provider, kept: &[Kept]) -> String {
-    let newest = kept.iter().filter(|kept| kept.report.served_by.provider == provider.id).max_by(|a, b| a.order(b));
-    newest.map_or_else(|| "-".into(), Kept::summary)
+/// The reports of a provider's models.
+fn of<'a>(provider: &'a Provider, kept: &'a [CanaryReport]) -> impl Iterator<Item = &'a CanaryReport> {
+    kept.iter().filter(|report| report.served_by.provider == provider.id)
 }
 
-fn table(providers: &[&Provider], kept: &[Kept]) -> Rows {
+fn seen(provider: &Provider, kept: &[CanaryReport]) -> String {
+    let newest = of(provider, kept).max_by(|a, b| a.ended.total_cmp(&b.ended));
+    newest.map_or_else(|| "-".into(), canaries::summary)
+}
+
+fn table(providers: &[&Provider], kept: &[CanaryReport]) -> Rows {
     let mut rows = Rows::new(&["provider", "dialects", "key variable", "key", "last canary"], &[]);
     for provider in providers {
         rows.cells.push(vec![
@@ -73,7 +78,7 @@ fn table(providers: &[&Provider], kept: &[Kept]) -> Rows {
     rows
 }
 
-fn details(provider: &Provider, catalog: &Catalog, kept: &[Kept], screen: Screen) -> String {
+fn details(provider: &Provider, catalog: &Catalog, kept: &[CanaryReport], screen: Screen) -> String {
     let mut out = String::new();
     let address = provider.base_url.as_deref().unwrap_or("none of its own; --base-url gives one");
     let mut line = |name: &str, value: &str| {
@@ -97,16 +102,14 @@ fn details(provider: &Provider, catalog: &Catalog, kept: &[Kept], screen: Screen
         let place = source.url.as_deref().map(|url| format!(", {url}")).unwrap_or_default();
         line("source", &format!("{}{place}", source.title));
     }
-    for kept in kept.iter().filter(|kept| kept.report.served_by.provider == provider.id) {
+    for report in of(provider, kept) {
         out.push('\n');
-        out.push_str(&canaries::as_text(&kept.report, screen));
+        out.push_str(&canaries::as_text(report, screen));
     }
     out
 }
 
-fn as_json(provider: &Provider, kept: &[Kept]) -> Value {
-    let reports: Vec<_> =
-        kept.iter().filter(|kept| kept.report.served_by.provider == provider.id).map(|kept| &kept.report).collect();
+fn as_json(provider: &Provider, kept: &[CanaryReport]) -> Value {
     json!({
         "id": provider.id,
         "name": provider.name,
@@ -119,6 +122,6 @@ fn as_json(provider: &Provider, kept: &[Kept]) -> Value {
         "batch": provider.batch,
         "quirks": provider.quirks,
         "source": provider.source,
-        "canaries": reports,
+        "canaries": of(provider, kept).collect::<Vec<_>>(),
     })
 }

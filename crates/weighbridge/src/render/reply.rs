@@ -75,6 +75,16 @@ impl Reply {
         }
     }
 
+    /// The name as the user gave it, and what it stands for where it is a short one.
+    pub fn shown(&self) -> String {
+        match &self.record {
+            Some(record) if !self.model.contains(':') => {
+                safe(&format!("{} ({}:{})", self.model, record.served_by.provider, record.served_by.model))
+            }
+            _ => safe(&self.model),
+        }
+    }
+
     /// Tokens of the answer over all its seconds, the wait for the first one included.
     fn tokens_per_second(&self) -> Option<f64> {
         let tokens = self.output.filter(|_| self.text.is_some())?;

@@ -69,6 +69,21 @@ fn models_stand_side_by_side_and_a_dead_one_does_not_hide_the_others() {
     assert!(message.contains("gave no answer: ") && message.contains("no such model here"), "{message}");
 }
 
+/// Where one model cannot be asked, no other is paid for nothing, and where one fails, the answers of others stand.
+#[test]
+fn one_model_costs_the_others_nothing() {
+    let server = Server::echo();
+    let home = Home::fresh().variable("OPENAI_API_KEY", "sk-1");
+    let (good, strict) = (server.model("vllm:alpha"), server.model("openai:gpt-5"));
+    let message = home.refusal(&["ask", &good, &strict, "Why?", "--temperature", "0"], 3);
+    assert!(message.contains("gpt-5") && message.contains("takes no temperature"), "{message}");
+    assert!(server.taken().is_empty(), "asked although the other could not be");
+
+    let run = home.run(&["ask", &good, "absent.gguf", "Why?"]);
+    assert_eq!((run.code, run.err.as_str()), (Some(3), "note: 1 of 2 models gave no answer\n"));
+    assert!(run.out.contains("You said: Why?") && run.out.contains("cannot load 'absent.gguf'"), "{}", run.out);
+}
+
 #[test]
 fn json_has_all_that_is_known_of_each_model() {
     let server = Server::echo();
