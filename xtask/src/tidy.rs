@@ -19,11 +19,12 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("api", &["core"]),
     ("catalog", &["core"]),
     ("engine", &["core"]),
-    ("lake", &["core"]),
+    ("logs", &["core"]),
     ("weights", &["core"]),
+    ("lake", &["core", "logs"]),
     ("gap", &["core", "stats", "catalog"]),
-    ("run", &["core", "stats"]),
-    ("weighbridge", &["core", "stats", "api", "catalog", "engine", "lake", "weights", "gap", "run"]),
+    ("run", &["core", "stats", "logs"]),
+    ("weighbridge", &["core", "stats", "api", "catalog", "engine", "logs", "lake", "weights", "gap", "run"]),
 ];
 
 /// The crate that any other may use, in its tests only.

@@ -14,6 +14,7 @@ pub mod lm_eval;
 mod local;
 mod price;
 mod provider;
+mod run_log;
 mod sample;
 mod units;
 mod usage;
@@ -35,6 +36,10 @@ pub use language_model::{
 pub use local::LOCAL;
 pub use price::{PriceTier, TokenPrices};
 pub use provider::{Dialect, EndpointFacts, Parameter, Provider, Quirk, ReasoningControl};
+pub use run_log::{
+    ContinuationScore, DatasetFacts, EventKind, LogLine, ModelAnswer, ModelFacts, Protocol, RUN_LOG_VERSION, Rescore,
+    ResultRecord, RunEvent, RunHeader, SampleKey, SampleRecord, Score, ScoreFacts, TaskFacts,
+};
 pub use sample::{SampleRow, SampleState, SampleStream, SampleView, StateCounts, StreamError};
 pub use units::Usd;
 pub use usage::Usage;

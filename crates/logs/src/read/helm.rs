@@ -1,0 +1,14 @@
+//! HELM run folder.
+
+use super::{Format, ReadReport, Sink};
+use crate::{LogError, Source};
+
+pub(super) const FORMAT: Format = Format { name: "helm", version: 1, needs: "HELM run folder", sniff, read };
+
+fn sniff(_source: &Source) -> bool {
+    false
+}
+
+fn read(_source: &Source, _sink: &mut dyn Sink) -> Result<ReadReport, LogError> {
+    Ok(ReadReport::default())
+}

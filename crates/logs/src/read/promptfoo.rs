@@ -1,0 +1,14 @@
+//! promptfoo export.
+
+use super::{Format, ReadReport, Sink};
+use crate::{LogError, Source};
+
+pub(super) const FORMAT: Format = Format { name: "promptfoo", version: 1, needs: "promptfoo export", sniff, read };
+
+fn sniff(_source: &Source) -> bool {
+    false
+}
+
+fn read(_source: &Source, _sink: &mut dyn Sink) -> Result<ReadReport, LogError> {
+    Ok(ReadReport::default())
+}

@@ -1,0 +1,15 @@
+//! SWE-bench experiments folder.
+
+use super::{Format, ReadReport, Sink};
+use crate::{LogError, Source};
+
+pub(super) const FORMAT: Format =
+    Format { name: "swe-bench", version: 1, needs: "SWE-bench experiments folder", sniff, read };
+
+fn sniff(_source: &Source) -> bool {
+    false
+}
+
+fn read(_source: &Source, _sink: &mut dyn Sink) -> Result<ReadReport, LogError> {
+    Ok(ReadReport::default())
+}

@@ -1,0 +1,13 @@
+//! The same task on both sides: task files, prompts, scorers and the runner.
+
+mod aggregate;
+mod error;
+pub mod lm_eval;
+pub mod scorer;
+mod scoring;
+mod task;
+
+pub use aggregate::Aggregate;
+pub use error::TaskError;
+pub use scoring::{Scoring, score};
+pub use task::{Ask, Style, Task, TaskOptions, TaskSample};

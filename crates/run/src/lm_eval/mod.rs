@@ -1,0 +1,5 @@
+//! Tasks of lm-evaluation-harness.
+
+mod scoring;
+
+pub use scoring::{Scoring, score};
