@@ -3,11 +3,14 @@
 mod aggregate;
 mod error;
 pub mod lm_eval;
+pub mod plain;
+mod runner;
 pub mod scorer;
 mod scoring;
 mod task;
 
 pub use aggregate::Aggregate;
 pub use error::TaskError;
-pub use scoring::{Scoring, score};
+pub use runner::{Ended, Job};
+pub use scoring::{Scorer, Scoring, score};
 pub use task::{Ask, Style, Task, TaskOptions, TaskSample};

@@ -27,3 +27,23 @@ pub fn score(scoring: &Scoring, record: &SampleRecord) -> (SampleState, Vec<Scor
     };
     (scores.first().map_or(SampleState::Missing, |main| main.state), scores)
 }
+
+/// Scoring made ready.
+#[derive(Clone, Debug)]
+pub struct Scorer(Scoring);
+
+impl Scorer {
+    /// Makes scoring ready.
+    ///
+    /// # Errors
+    /// A setting cannot be understood.
+    pub fn new(scoring: &Scoring) -> Result<Self, String> {
+        Ok(Self(scoring.clone()))
+    }
+
+    /// The state of the sample and all its scores, the main one first.
+    #[must_use]
+    pub fn score(&self, record: &SampleRecord) -> (SampleState, Vec<Score>) {
+        score(&self.0, record)
+    }
+}

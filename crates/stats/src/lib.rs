@@ -8,6 +8,7 @@ pub mod bradley_terry;
 pub mod cluster;
 mod comparison_graph;
 pub mod concentration;
+pub mod confidence_sequence;
 pub mod distribution;
 mod error;
 pub mod interval;

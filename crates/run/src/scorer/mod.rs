@@ -9,6 +9,33 @@ use weighbridge_core::{SampleRecord, SampleState, Score};
 pub enum ScorerSpec {
     /// The answer is the target, character by character.
     Exact,
+    /// Normalised.
+    Match,
+    /// A letter.
+    Choice,
+    /// The likeliest continuation.
+    Likeliest,
+    /// Verifiable instructions.
+    Ifeval,
+}
+
+impl ScorerSpec {
+    /// By name.
+    ///
+    /// # Errors
+    /// Unknown.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "exact" => Ok(Self::Exact),
+            _ => Err("unknown".to_owned()),
+        }
+    }
+}
+
+/// The name of its score.
+#[must_use]
+pub fn name(_spec: &ScorerSpec) -> String {
+    "exact".to_owned()
 }
 
 /// The score of one sample.
