@@ -73,6 +73,9 @@ pub enum LakeError {
         /// What was expected there and what to do.
         reason: String,
     },
+    /// The input is a log of a run, and damaged.
+    #[error(transparent)]
+    Log(weighbridge_logs::LogError),
     /// Rows of the input cannot be imported, and so none was.
     #[error("{}: {problems}", path.display())]
     BadRows {

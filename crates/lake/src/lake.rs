@@ -129,9 +129,14 @@ impl Lake {
         let importer = importer_for(&input)?;
         let mut staged = Staged::new(&self.location);
         let imported = importer.run(&input, &mut staged)?;
+        let id = match &imported.run {
+            // The log may have grown since it was last imported: one record a run, and the newest counts.
+            Some(run) => blake3::hash(format!("run {run}").as_bytes()).to_hex().to_string(),
+            None => input.id().to_owned(),
+        };
         let record = staged.commit(ImportRecord {
             schema_version: SCHEMA_VERSION,
-            id: input.id().to_owned(),
+            id,
             format: importer.name.to_owned(),
             format_version: importer.version,
             source: input.path().file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned()),

@@ -1,6 +1,7 @@
 //! The command line: what can be asked, and how `--help` explains it.
 
 mod asking;
+mod tasks;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -9,7 +10,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use weighbridge_engine::{Device, Options, Precision};
 use weighbridge_gap::lag::LagRule;
 
-pub use asking::{AskArgs, AskFormat, CanaryArgs, GenerateArgs, HostedArgs, ProvidersArgs, parse_dialect};
+pub use asking::{
+    AskArgs, AskFormat, CanaryArgs, GenerateArgs, HostedArgs, ProvidersArgs, SamplingArgs, parse_dialect,
+};
+pub use tasks::{ExportArgs, ProtocolArg, RunArgs, ScoreArgs, StyleArg, Until};
 
 /// How far are open-weights language models behind closed ones?
 ///
@@ -39,6 +43,12 @@ pub enum Command {
     Compare(CompareArgs),
     /// Rate models from pairwise votes (Bradley-Terry) with intervals.
     Rank(RankArgs),
+    /// Put tasks to models, open and closed, score every answer and keep a log that is gone on with after a break.
+    Run(RunArgs),
+    /// Score the answers of a log again, without asking a model.
+    Score(ScoreArgs),
+    /// Write a log in the form of another program.
+    Export(ExportArgs),
     /// Import results, samples or votes into the lake; the format is found from the content.
     Import(ImportArgs),
     /// What the lake holds, or a query over its tables.

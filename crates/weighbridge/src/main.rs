@@ -9,6 +9,7 @@ mod draws_cache;
 mod facts;
 mod render;
 mod requests;
+mod run_summary;
 mod target;
 
 use std::io::{self, Write};

@@ -50,7 +50,7 @@ pub(super) fn import(input: &Input, staged: &mut Staged) -> Result<Imported, Lak
     }
     staged.results(&results)?;
     staged.models(&models)?;
-    Ok(Imported { dataset, columns_left_out: left_out, notes })
+    Ok(Imported { dataset, columns_left_out: left_out, notes, run: None })
 }
 
 fn results(input: &Input, dataset: &str, left_out: &mut Vec<String>) -> Result<Vec<ResultRow>, LakeError> {

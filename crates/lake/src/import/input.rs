@@ -71,6 +71,9 @@ impl Input {
                 files.insert(name, bytes);
             }
         }
+        if files.is_empty() {
+            hash_tree(path, path, &mut hasher)?;
+        }
         let id = hasher.finalize().to_hex().to_string();
         Ok(Self { path: path.to_owned(), id, kind: Kind::Folder(files) })
     }
@@ -124,6 +127,27 @@ impl Input {
         let line = text.trim_start_matches('\u{feff}').lines().next().unwrap_or_default();
         line.split(',').map(|name| name.trim().trim_matches('"').to_owned()).collect()
     }
+}
+
+/// Takes names and content of every file below a folder, in the order of their names.
+fn hash_tree(root: &Path, folder: &Path, hasher: &mut blake3::Hasher) -> Result<(), LakeError> {
+    let entries = std::fs::read_dir(folder).map_err(LakeError::io("read", folder))?;
+    let mut paths = entries
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(LakeError::io("read", folder))?;
+    paths.sort();
+    for path in paths {
+        if path.is_dir() {
+            hash_tree(root, &path, hasher)?;
+        } else if path.is_file() {
+            let name = path.strip_prefix(root).unwrap_or(&path).to_string_lossy().into_owned();
+            let mut file = File::open(&path).map_err(LakeError::io("read", &path))?;
+            let hash = crate::store::hash_file(&mut file).map_err(LakeError::io("read", &path))?;
+            hasher.update(name.as_bytes()).update(&[0]).update(hash.as_bytes());
+        }
+    }
+    Ok(())
 }
 
 /// A reader that hashes what passes through.

@@ -6,6 +6,7 @@
 mod csv_table;
 mod epoch_index;
 mod input;
+mod run_log;
 mod samples_csv;
 mod votes_csv;
 mod votes_json;
@@ -32,6 +33,14 @@ pub struct Importer {
 
 /// Every importer, in the order in which they are asked.
 pub const IMPORTERS: &[Importer] = &[
+    Importer {
+        name: "run-log",
+        version: 1,
+        needs: "log of a run: of weighbridge, lm-evaluation-harness, Inspect, Every Eval Ever, HELM, promptfoo, SWE-bench \
+                or AlpacaEval",
+        sniff: run_log::sniff,
+        import: run_log::import,
+    },
     Importer {
         name: "samples-csv",
         version: 1,
@@ -77,6 +86,8 @@ pub(crate) struct Imported {
     pub(crate) dataset: String,
     pub(crate) columns_left_out: Vec<String>,
     pub(crate) notes: Vec<String>,
+    /// Id of the run, where the input is a log that may still grow: a later import of it takes the place of this one.
+    pub(crate) run: Option<String>,
 }
 
 impl Importer {
@@ -108,7 +119,7 @@ pub(crate) fn known_formats() -> String {
 /// File name without its folder and endings: `x/epoch_gpqa.csv.gz` gives `epoch_gpqa`.
 fn stem(path: &Path) -> String {
     let mut name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
-    for ending in [".gz", ".csv", ".json", ".txt"] {
+    for ending in [".gz", ".zst", ".csv", ".jsonl", ".json", ".eval", ".txt"] {
         if let Some(rest) = name.strip_suffix(ending)
             && !rest.is_empty()
         {

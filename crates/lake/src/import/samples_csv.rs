@@ -88,7 +88,7 @@ pub(super) fn import(input: &Input, staged: &mut Staged) -> Result<Imported, Lak
     notes.extend(model_and_label_notes(&models, &labels));
     let rows: Vec<ModelRow> = models.into_iter().map(|(name, access)| model_row(&dataset, name, access)).collect();
     staged.models(&rows)?;
-    Ok(Imported { dataset, columns_left_out: left_out, notes })
+    Ok(Imported { dataset, columns_left_out: left_out, notes, run: None })
 }
 
 /// What a label says of a sample that has no score; what is not known to mean more is missing.

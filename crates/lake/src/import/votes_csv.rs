@@ -43,5 +43,5 @@ pub(super) fn import(input: &Input, staged: &mut Staged) -> Result<Imported, Lak
     }
     input.check_unchanged(&table.finish()?)?;
     staged.votes(&rows)?;
-    Ok(Imported { dataset, columns_left_out, notes: Vec::new() })
+    Ok(Imported { dataset, columns_left_out, notes: Vec::new(), run: None })
 }

@@ -44,7 +44,7 @@ pub(super) fn import(input: &Input, staged: &mut Staged) -> Result<Imported, Lak
     let dataset = stem(path);
     let rows = rows(&votes, &dataset).map_err(|reason| LakeError::input(path, reason))?;
     staged.votes(&rows)?;
-    Ok(Imported { dataset, columns_left_out: votes.others.keys().cloned().collect(), notes: Vec::new() })
+    Ok(Imported { dataset, columns_left_out: votes.others.keys().cloned().collect(), notes: Vec::new(), run: None })
 }
 
 fn rows(votes: &Votes, dataset: &str) -> Result<Vec<VoteRow>, String> {

@@ -4,6 +4,7 @@ mod ask;
 mod canary;
 mod catalog;
 mod compare;
+mod export;
 mod gap;
 mod generate;
 mod import;
@@ -15,6 +16,8 @@ mod models;
 mod open_weights;
 mod providers;
 mod rank;
+mod run;
+mod score;
 
 use std::path::Path;
 
@@ -36,6 +39,9 @@ pub fn run(cli: Cli, screen: Screen) -> anyhow::Result<Answer> {
         Command::Models(args) => models::run(&args, screen),
         Command::Compare(args) => compare::run(&args, lake, screen),
         Command::Rank(args) => rank::run(&args, lake, screen),
+        Command::Run(args) => run::run(&args, lake, screen),
+        Command::Score(args) => score::run(&args, screen),
+        Command::Export(args) => export::run(&args),
         Command::Import(args) => import::run(&args, lake, screen),
         Command::Lake(args) => lake::run(args.command, lake, screen),
         Command::Catalog(args) => catalog::run(&args.command, screen),

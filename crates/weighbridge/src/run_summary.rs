@@ -1,0 +1,216 @@
+//! What a log comes to: for each task, model and score the number, its error, and what became of the samples.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use weighbridge_core::{EventKind, LogLine, RunHeader, SampleRecord, SampleState, StateCounts};
+use weighbridge_logs::{LogError, Sink};
+use weighbridge_stats::Interval;
+use weighbridge_stats::mean::MeanAccumulator;
+
+use crate::render::reply::dollars;
+use crate::render::table::Rows;
+
+/// Adds up the lines of a log.
+#[derive(Default)]
+pub struct Summary {
+    header: Option<RunHeader>,
+    rows: BTreeMap<(String, String), Side>,
+    failed: Vec<String>,
+    settled: Vec<String>,
+}
+
+/// One model on one task.
+#[derive(Default)]
+struct Side {
+    scores: BTreeMap<String, Tally>,
+    output_tokens: u64,
+    usd: f64,
+    /// Answers that state no tokens, or no price.
+    uncounted: u64,
+    unpriced: u64,
+    local: bool,
+}
+
+#[derive(Default)]
+struct Tally {
+    states: StateCounts,
+    mean: MeanAccumulator,
+}
+
+/// One line of the table.
+#[derive(Serialize)]
+pub struct Line {
+    task: String,
+    model: String,
+    score: String,
+    /// True for the score that stands for the task.
+    main: bool,
+    value: Option<f64>,
+    standard_error: Option<f64>,
+    lower: Option<f64>,
+    upper: Option<f64>,
+    /// The mean with every sample without a score taken as wrong, and as right.
+    if_missing_wrong: Option<f64>,
+    if_missing_right: Option<f64>,
+    states: StateCounts,
+    output_tokens: Option<u64>,
+    cost_usd: Option<f64>,
+}
+
+impl Sink for Summary {
+    fn begin(&mut self, header: RunHeader) -> Result<(), LogError> {
+        self.header = Some(header);
+        Ok(())
+    }
+
+    fn line(&mut self, line: LogLine) -> Result<(), LogError> {
+        match line {
+            LogLine::Sample(sample) => self.add(&sample),
+            LogLine::Event(event) => {
+                let words = event.message.unwrap_or_default();
+                match event.kind {
+                    EventKind::ModelFailed => {
+                        self.failed.push(format!("{}: {words}", event.model.unwrap_or_default()));
+                    }
+                    EventKind::Decided => self.settled.push(words),
+                    _ => {}
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+impl Summary {
+    /// Counts a sample.
+    pub fn add(&mut self, sample: &SampleRecord) {
+        let side = self.rows.entry((sample.key.task.clone(), sample.key.model.clone())).or_default();
+        for score in &sample.scores {
+            if !side.scores.contains_key(&score.name) {
+                side.scores.insert(score.name.clone(), Tally::default());
+            }
+            let Some(tally) = side.scores.get_mut(&score.name) else { continue };
+            tally.states.add(score.state, 1);
+            if let Some(value) = score.value {
+                tally.mean.push(value);
+            }
+        }
+        if sample.scores.is_empty() {
+            side.scores.entry(String::new()).or_default().states.add(sample.state, 1);
+        }
+        for answer in &sample.answers {
+            match answer.usage.output {
+                Some(tokens) => side.output_tokens += tokens,
+                None => side.uncounted += u64::from(answer.text.is_some()),
+            }
+            let local = answer.served_by.as_ref().is_some_and(|by| by.provider == weighbridge_core::LOCAL);
+            side.local |= local;
+            match answer.cost.usd {
+                Some(usd) => side.usd += usd.0,
+                None => side.unpriced += u64::from(!local && answer.text.is_some()),
+            }
+        }
+    }
+
+    /// Models that could not be asked to the end, with the reason.
+    pub fn failed(&self) -> &[String] {
+        &self.failed
+    }
+
+    /// What the stopping rule said.
+    pub fn settled(&self) -> &[String] {
+        &self.settled
+    }
+
+    /// The numbers, in the order of tasks and models of the header, the main score of a task first.
+    pub fn lines(&self) -> Vec<Line> {
+        let mut lines: Vec<(usize, usize, bool, Line)> = Vec::new();
+        for ((task, model), side) in &self.rows {
+            let header = self.header.as_ref();
+            let facts = header.and_then(|h| h.tasks.iter().find(|facts| facts.name == *task));
+            let place = |names: Option<usize>| names.unwrap_or(usize::MAX);
+            let task_at = place(header.and_then(|h| h.tasks.iter().position(|facts| facts.name == *task)));
+            let model_at = place(header.and_then(|h| h.models.iter().position(|facts| facts.name == *model)));
+            for (score, tally) in &side.scores {
+                let main = facts.is_none_or(|f| f.main_score.as_ref().is_none_or(|name| name == score));
+                lines.push((task_at, model_at, !main, side.line(task, model, score, main, tally)));
+            }
+        }
+        lines.sort_by(|a, b| (a.0, a.2, &a.3.score, a.1).cmp(&(b.0, b.2, &b.3.score, b.1)));
+        lines.into_iter().map(|(_, _, _, line)| line).collect()
+    }
+
+    /// The numbers as a table.
+    pub fn table(&self) -> Rows {
+        let mut rows = Rows::new(
+            &["task", "model", "score", "value", "95 % interval", "scored", "not scored", "out tokens", "dollars"],
+            &[],
+        );
+        for line in self.lines() {
+            let number = |value: Option<f64>| value.map_or_else(|| "?".to_owned(), |v| format!("{v:.4}"));
+            let interval = match (line.lower, line.upper) {
+                (Some(lower), Some(upper)) => format!("[{lower:.4}, {upper:.4}]"),
+                _ => "unknown".to_owned(),
+            };
+            rows.cells.push(vec![
+                line.task.clone(),
+                line.model.clone(),
+                line.score.clone(),
+                number(line.value),
+                interval,
+                line.states.scored.to_string(),
+                not_scored(&line),
+                line.output_tokens.map_or_else(|| "?".to_owned(), |n| n.to_string()),
+                line.cost_usd.map_or_else(|| "?".to_owned(), |usd| dollars(weighbridge_core::Usd(usd))),
+            ]);
+        }
+        rows
+    }
+}
+
+/// The states of samples without a score, and what the value would be with all of them wrong or right.
+fn not_scored(line: &Line) -> String {
+    let states = SampleState::ALL.into_iter().filter(|state| *state != SampleState::Scored);
+    let counted: Vec<String> = states
+        .map(|state| (state, line.states.get(state)))
+        .filter(|(_, n)| *n > 0)
+        .map(|(s, n)| format!("{n} {s}"))
+        .collect();
+    match (line.if_missing_wrong, line.if_missing_right) {
+        _ if counted.is_empty() => "0".to_owned(),
+        (Some(wrong), Some(right)) => format!("{} ({wrong:.3}..{right:.3})", counted.join(", ")),
+        _ => counted.join(", "),
+    }
+}
+
+impl Side {
+    fn line(&self, task: &str, model: &str, score: &str, main: bool, tally: &Tally) -> Line {
+        let (mean, error) = (tally.mean.mean().ok(), tally.mean.standard_error().ok());
+        let interval = mean.zip(error).and_then(|(m, e)| Interval::student(m, e, n_of(tally) - 1.0, 0.95).ok());
+        let (n, missing) = (n_of(tally), tally.states.unscored() as f64);
+        let sum = mean.map_or(0.0, |mean| mean * n);
+        let bounded = (missing > 0.0 && n + missing > 0.0).then_some(());
+        Line {
+            task: task.to_owned(),
+            model: model.to_owned(),
+            score: score.to_owned(),
+            main,
+            value: mean,
+            standard_error: error,
+            lower: interval.map(|i| i.lower),
+            upper: interval.map(|i| i.upper),
+            if_missing_wrong: bounded.map(|()| sum / (n + missing)),
+            if_missing_right: bounded.map(|()| (sum + missing) / (n + missing)),
+            states: tally.states.clone(),
+            output_tokens: (self.uncounted == 0).then_some(self.output_tokens),
+            cost_usd: (self.unpriced == 0 && !self.local).then_some(self.usd),
+        }
+    }
+}
+
+/// Samples behind a mean.
+fn n_of(tally: &Tally) -> f64 {
+    tally.mean.count() as f64
+}
