@@ -1,22 +1,28 @@
 //! The file of a run: JSON lines in zstd frames, only ever added to.
 //!
 //! Every line is flushed as it is written, so that a killed run loses no line that was written whole, and `zstd -dc`
-//! shows it. A frame is ended after [`FRAME_LINES`] lines. To go on with a file that was cut off, the whole lines of its
-//! last frame are written anew beside it and the file is replaced in one step: at no moment are there fewer lines.
+//! shows it. A frame is ended after [`FRAME_LINES`] lines. To go on with a file that was cut off, its whole lines are
+//! written anew beside it and the file is replaced in one step: at no moment are there fewer lines.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{BufRead, BufWriter, Seek, SeekFrom, Write};
+use std::io::{BufRead, BufWriter, ErrorKind, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use weighbridge_core::{LogLine, RUN_LOG_VERSION};
+use serde::Serialize;
+use serde_json::Value;
+use weighbridge_core::{LogLine, RUN_LOG_VERSION, RunHeader};
 
 use crate::LogError;
 use crate::source;
 
-/// Lines of a frame: what a reader must decode again to go on after a break.
+/// Lines of a frame.
 const FRAME_LINES: usize = 512;
 /// Level of compression: the usual one.
 const LEVEL: i32 = 3;
+/// What every frame begins with.
+const MAGIC: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
+/// What every log begins with.
+const BEGINNING: &[u8] = b"{\"run\":{\"weighbridge_run\":";
 
 /// What a reader finds next.
 #[derive(Debug)]
@@ -35,6 +41,8 @@ pub struct LogReader {
     lines: Box<dyn BufRead>,
     buffer: Vec<u8>,
     number: u64,
+    /// Set once the end was not whole: a decoder that is asked again says nothing more of it.
+    cut_off: bool,
 }
 
 impl std::fmt::Debug for LogReader {
@@ -49,7 +57,7 @@ impl LogReader {
     /// # Errors
     /// It cannot be read.
     pub fn open(path: &Path) -> Result<Self, LogError> {
-        Ok(Self { path: path.to_owned(), lines: source::reader(path)?, buffer: Vec::new(), number: 0 })
+        Ok(Self { path: path.to_owned(), lines: source::reader(path)?, buffer: Vec::new(), number: 0, cut_off: false })
     }
 
     /// The next line as it stands, without its end; `None` where nothing whole is left, with whether the file is whole.
@@ -57,13 +65,22 @@ impl LogReader {
     /// # Errors
     /// The file cannot be read.
     pub fn next_text(&mut self) -> Result<Result<&[u8], bool>, LogError> {
+        if self.cut_off {
+            return Ok(Err(false));
+        }
         self.buffer.clear();
         match self.lines.read_until(b'\n', &mut self.buffer) {
             Ok(0) => return Ok(Err(true)),
             Ok(_) if self.buffer.ends_with(b"\n") => {}
-            Ok(_) => return Ok(Err(false)),
+            Ok(_) => {
+                self.cut_off = true;
+                return Ok(Err(false));
+            }
             // The decoder calls a frame without its end an error; what it held came before.
-            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => return Ok(Err(false)),
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
+                self.cut_off = true;
+                return Ok(Err(false));
+            }
             Err(error) => return Err(LogError::io("read", &self.path)(error)),
         }
         self.number += 1;
@@ -92,6 +109,20 @@ impl LogReader {
         self.number
     }
 
+    /// Whether the file begins as a log does, as far as it goes. Only to be asked before the first line.
+    fn begins_as_log(&mut self, length: u64) -> Result<bool, LogError> {
+        let head = match self.lines.fill_buf() {
+            Ok(head) => head,
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
+                self.cut_off = true;
+                return Ok(true);
+            }
+            Err(error) => return Err(LogError::io("read", &self.path)(error)),
+        };
+        let shared = head.len().min(BEGINNING.len());
+        Ok(head[..shared] == BEGINNING[..shared] || (length < MAGIC.len() as u64 && MAGIC.starts_with(head)))
+    }
+
     fn bad_line(&self, error: &serde_json::Error) -> LogError {
         let problem = format!("no line of a run log of version {RUN_LOG_VERSION}: {error}");
         LogError::malformed(&self.path, format!("line {}", self.number), problem)
@@ -118,38 +149,105 @@ impl LogWriter {
     ///
     /// # Errors
     /// The file exists or cannot be written.
-    pub fn create(path: &Path, header: &LogLine) -> Result<Self, LogError> {
-        let io = || LogError::io("write", path);
-        if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder).map_err(io())?;
-        }
-        let file = OpenOptions::new().write(true).create_new(true).open(path).map_err(io())?;
+    pub fn create(path: &Path, header: &RunHeader) -> Result<Self, LogError> {
+        make_folder(path)?;
+        let file = OpenOptions::new().write(true).create_new(true).open(path).map_err(LogError::io("create", path))?;
         lock(&file, path)?;
+        Self::begin(file, path, header)
+    }
+
+    /// Goes on with a file behind its last whole line; `each` is shown every whole line that it holds, the header first.
+    ///
+    /// # Errors
+    /// The file is no log or holds no whole header, another run writes it, or it cannot be written. It is then left as it
+    /// was.
+    pub fn resume(path: &Path, each: &mut dyn FnMut(LogLine) -> Result<(), LogError>) -> Result<Self, LogError> {
+        let file = OpenOptions::new().read(true).write(true).open(path).map_err(LogError::io("write", path))?;
+        lock(&file, path)?;
+        match Self::go_on(file, path, None, each)? {
+            Held::Lines(writer) => Ok(writer),
+            Held::Nothing(_) => Err(LogError::malformed(path, None, "it was cut off before its first line was whole")),
+        }
+    }
+
+    /// Begins a new file with its header, or goes on with the file that is there: one that is empty or was cut off within
+    /// its header is begun anew, another is gone on with behind its last whole line. `each` is shown every whole line that
+    /// the file held, the header first, and nothing where it is begun.
+    ///
+    /// # Errors
+    /// The file is no log, or that of a run with other tasks, models or settings; another run writes it; or it cannot be
+    /// written. A file that was there is then left as it was. What was seen of an endpoint (`canary`) may differ.
+    pub fn open(
+        path: &Path,
+        header: &RunHeader,
+        each: &mut dyn FnMut(LogLine) -> Result<(), LogError>,
+    ) -> Result<Self, LogError> {
+        make_folder(path)?;
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path)
+            .map_err(LogError::io("write", path))?;
+        lock(&file, path)?;
+        match Self::go_on(file, path, Some(header), each)? {
+            Held::Lines(writer) => Ok(writer),
+            Held::Nothing(mut file) => {
+                file.set_len(0).and_then(|()| file.rewind()).map_err(LogError::io("write", path))?;
+                Self::begin(file, path, header)
+            }
+        }
+    }
+
+    fn begin(file: File, path: &Path, header: &RunHeader) -> Result<Self, LogError> {
         let mut writer = Self::on(file, path)?;
-        writer.write(header)?;
+        writer.write(&LogLine::Run(Box::new(header.clone())))?;
         Ok(writer)
     }
 
-    /// Goes on with a file behind its last whole line; `each` is shown every whole line that it holds.
-    ///
-    /// # Errors
-    /// The file is no log, another run writes it, or it cannot be written.
-    pub fn resume(path: &Path, each: &mut dyn FnMut(LogLine) -> Result<(), LogError>) -> Result<Self, LogError> {
+    fn go_on(
+        file: File,
+        path: &Path,
+        header: Option<&RunHeader>,
+        each: &mut dyn FnMut(LogLine) -> Result<(), LogError>,
+    ) -> Result<Held, LogError> {
         let io = || LogError::io("write", path);
-        let open = || OpenOptions::new().read(true).write(true).open(path).map_err(io());
-        let file = open()?;
-        lock(&file, path)?;
+        let refuse = |problem: String| LogError::malformed(path, None, problem);
         let mut reader = LogReader::open(path)?;
+        if !reader.begins_as_log(file.metadata().map_err(io())?.len())? {
+            return Err(refuse("this is no run log; name another file".to_owned()));
+        }
         let whole = loop {
             match reader.next_entry()? {
-                Entry::Line(line) => each(*line)?,
+                Entry::Line(line) => {
+                    if let (1, LogLine::Run(old)) = (reader.lines(), &*line) {
+                        if old.weighbridge_run != RUN_LOG_VERSION {
+                            return Err(refuse(format!(
+                                "the log is of version {}, and this program writes version {RUN_LOG_VERSION}; name another \
+                                 file",
+                                old.weighbridge_run
+                            )));
+                        }
+                        if let Some(difference) = header.and_then(|new| difference(old, new)) {
+                            return Err(refuse(format!(
+                                "the file holds another run: {difference}; name another file, or ask for the same"
+                            )));
+                        }
+                    }
+                    each(*line)?;
+                }
                 Entry::End => break true,
                 Entry::CutOff => break false,
             }
         };
-        let mut file = if whole { file } else { mend(path, file)? };
+        if reader.lines() == 0 {
+            return Ok(Held::Nothing(file));
+        }
+        let compressed = head_of(path)?.starts_with(MAGIC);
+        let mut file = if whole && compressed { file } else { mend(path, file)? };
         file.seek(SeekFrom::End(0)).map_err(io())?;
-        Self::on(file, path)
+        Self::on(file, path).map(Held::Lines)
     }
 
     /// Adds a line. When this returns, a kill of the program does not lose it.
@@ -157,15 +255,24 @@ impl LogWriter {
     /// # Errors
     /// It cannot be written.
     pub fn write(&mut self, line: &LogLine) -> Result<(), LogError> {
+        if let Some(what) = not_a_number(line) {
+            return Err(LogError::malformed(
+                &self.path,
+                None,
+                format!("a line cannot be written: {what} is no number"),
+            ));
+        }
         self.text.clear();
         serde_json::to_writer(&mut self.text, line)
             .map_err(|error| LogError::malformed(&self.path, None, format!("a line cannot be written: {error}")))?;
         self.text.push(b'\n');
         let path = &self.path;
-        let Some(encoder) = &mut self.encoder else {
-            return Err(LogError::malformed(path, None, "an earlier write failed"));
-        };
-        encoder.write_all(&self.text).and_then(|()| encoder.flush()).map_err(LogError::io("write", path))?;
+        let Some(encoder) = &mut self.encoder else { return Err(failed_before(path)) };
+        if let Err(error) = encoder.write_all(&self.text).and_then(|()| encoder.flush()) {
+            // What the encoder still holds must not follow a line that was cut off.
+            self.encoder = None;
+            return Err(LogError::io("write", path)(error));
+        }
         self.lines += 1;
         if self.lines == FRAME_LINES {
             self.next_frame()?;
@@ -176,9 +283,9 @@ impl LogWriter {
     /// Ends the last frame.
     ///
     /// # Errors
-    /// It cannot be written.
+    /// It cannot be written, now or before.
     pub fn finish(mut self) -> Result<(), LogError> {
-        let Some(encoder) = self.encoder.take() else { return Ok(()) };
+        let Some(encoder) = self.encoder.take() else { return Err(failed_before(&self.path)) };
         let file = encoder.finish().map_err(LogError::io("write", &self.path))?;
         file.sync_data().map_err(LogError::io("write", &self.path))
     }
@@ -199,20 +306,62 @@ impl LogWriter {
     }
 }
 
+/// What a file held that is to be gone on with.
+enum Held {
+    /// Lines; the writer stands behind them.
+    Lines(LogWriter),
+    /// No whole line.
+    Nothing(File),
+}
+
+fn failed_before(path: &Path) -> LogError {
+    LogError::malformed(path, None, "an earlier write failed")
+}
+
+fn make_folder(path: &Path) -> Result<(), LogError> {
+    path.parent().map_or(Ok(()), |folder| std::fs::create_dir_all(folder).map_err(LogError::io("create", folder)))
+}
+
+/// The first bytes of a file as they stand.
+fn head_of(path: &Path) -> Result<Vec<u8>, LogError> {
+    use std::io::Read;
+    let mut head = Vec::new();
+    let file = File::open(path).map_err(LogError::io("read", path))?;
+    file.take(MAGIC.len() as u64).read_to_end(&mut head).map_err(LogError::io("read", path))?;
+    Ok(head)
+}
+
 /// Two runs must not write one file. Where there are no locks, that is the user's to avoid.
 fn lock(file: &File, path: &Path) -> Result<(), LogError> {
-    if matches!(file.try_lock(), Err(TryLockError::WouldBlock)) {
+    let taken = matches!(file.try_lock(), Err(TryLockError::WouldBlock));
+    // Another run may have replaced the file between the opening and the lock.
+    if taken || !is_at(file, path).map_err(LogError::io("read", path))? {
         return Err(LogError::malformed(path, None, "another run writes this file; name another one"));
     }
     Ok(())
 }
 
-/// Replaces a file that was cut off by one that ends behind its last whole line. The old one stays until the new one is
-/// whole on the disk.
+#[cfg(unix)]
+fn is_at(file: &File, path: &Path) -> std::io::Result<bool> {
+    use std::os::unix::fs::MetadataExt;
+    let (ours, theirs) = (file.metadata()?, std::fs::metadata(path)?);
+    Ok((ours.dev(), ours.ino()) == (theirs.dev(), theirs.ino()))
+}
+
+#[cfg(not(unix))]
+fn is_at(_: &File, _: &Path) -> std::io::Result<bool> {
+    Ok(true)
+}
+
+/// Replaces a file that was cut off, or is not compressed, by one that ends behind its last whole line. The old one stays
+/// until the new one is whole on the disk, and the new one is locked before it takes the old one's place.
 fn mend(path: &Path, old: File) -> Result<File, LogError> {
     let io = || LogError::io("mend", path);
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let real = std::fs::canonicalize(path).map_err(io())?;
+    let folder = real.parent().unwrap_or(Path::new("."));
     let temp = tempfile::NamedTempFile::new_in(folder).map_err(io())?;
+    lock(temp.as_file(), temp.path())?;
+    temp.as_file().set_permissions(old.metadata().map_err(io())?.permissions()).map_err(io())?;
     let mut encoder = zstd::Encoder::new(BufWriter::new(temp.as_file()), LEVEL).map_err(io())?;
     let mut reader = LogReader::open(path)?;
     while let Ok(text) = reader.next_text()? {
@@ -222,20 +371,79 @@ fn mend(path: &Path, old: File) -> Result<File, LogError> {
     buffered.flush().map_err(io())?;
     drop(buffered);
     temp.as_file().sync_data().map_err(io())?;
-    let new = temp.persist(path).map_err(|error| io()(error.error))?;
+    let new = temp.persist(&real).map_err(|error| io()(error.error))?;
     drop(old);
-    lock(&new, path)?;
     Ok(new)
 }
 
-/// Reads the first line of a log.
-///
-/// # Errors
-/// The file is no log.
-#[cfg(test)]
-fn first(path: &Path) -> Result<LogLine, LogError> {
-    match LogReader::open(path)?.next_entry()? {
-        Entry::Line(line) => Ok(*line),
-        _ => Err(LogError::malformed(path, None, "empty")),
+/// A number of a line that JSON has no word for, and that could not be read again.
+fn not_a_number(line: &LogLine) -> Option<String> {
+    match line {
+        LogLine::Sample(sample) => {
+            let logprob = sample.loglikelihoods.iter().find(|given| !given.logprob.is_finite());
+            logprob
+                .map(|given| format!("the log-probability of `{}`", given.continuation))
+                .or_else(|| bad_score(&sample.scores))
+        }
+        LogLine::Rescore(rescore) => bad_score(&rescore.scores),
+        LogLine::Result(result) => {
+            (!result.value.is_finite()).then(|| format!("`{}` of the task `{}`", result.score, result.task))
+        }
+        LogLine::Run(_) | LogLine::Event(_) => None,
     }
+}
+
+fn bad_score(scores: &[weighbridge_core::Score]) -> Option<String> {
+    let bad = scores.iter().find(|score| score.value.is_some_and(|value| !value.is_finite()));
+    bad.map(|score| format!("the score `{}`", score.name))
+}
+
+/// The first thing in which two runs differ so that one log cannot hold both.
+fn difference(old: &RunHeader, new: &RunHeader) -> Option<String> {
+    let tasks = |header: &RunHeader| header.tasks.iter().map(|task| (task.name.clone(), fields(task))).collect();
+    let models = |header: &RunHeader| {
+        let model = |model: &weighbridge_core::ModelFacts| {
+            let mut fields = fields(model);
+            // It says when it was looked at.
+            fields.remove("canary");
+            (model.name.clone(), fields)
+        };
+        header.models.iter().map(model).collect()
+    };
+    named("task", tasks(old), &tasks(new))
+        .or_else(|| named("model", models(old), &models(new)))
+        .or_else(|| differing(&fields(&old.settings), &fields(&new.settings), ""))
+}
+
+type Fields = serde_json::Map<String, Value>;
+
+fn fields(of: &impl Serialize) -> Fields {
+    match serde_json::to_value(of) {
+        Ok(Value::Object(fields)) => fields,
+        _ => Fields::new(),
+    }
+}
+
+fn named(what: &str, old: Vec<(String, Fields)>, new: &[(String, Fields)]) -> Option<String> {
+    if let Some((name, _)) = new.iter().find(|(name, _)| old.iter().all(|(other, _)| other != name)) {
+        return Some(format!("it does not have the {what} `{name}`"));
+    }
+    for (name, old) in old {
+        let Some((_, new)) = new.iter().find(|(other, _)| *other == name) else {
+            return Some(format!("it has the {what} `{name}` besides"));
+        };
+        if let Some(difference) = differing(&old, new, &format!(" of the {what} `{name}`")) {
+            return Some(difference);
+        }
+    }
+    None
+}
+
+fn differing(old: &Fields, new: &Fields, of: &str) -> Option<String> {
+    let key = old.iter().chain(new).map(|(key, _)| key).find(|key| old.get(*key) != new.get(*key))?;
+    let show = |fields: &Fields| {
+        let text = fields.get(key).map_or_else(|| "nothing".to_owned(), ToString::to_string);
+        if text.chars().count() > 80 { format!("{}...", text.chars().take(77).collect::<String>()) } else { text }
+    };
+    Some(format!("`{key}`{of} is {} there and {} here", show(old), show(new)))
 }
