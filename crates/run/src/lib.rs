@@ -9,7 +9,7 @@ pub mod scorer;
 mod scoring;
 mod task;
 
-pub use aggregate::Aggregate;
+pub use aggregate::{Aggregate, Aggregator, Bootstrap, GroupPart, group};
 pub use error::TaskError;
 pub use runner::{Ended, Job};
 pub use scoring::{Scorer, Scoring, score};

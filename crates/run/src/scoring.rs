@@ -17,33 +17,52 @@ pub enum Scoring {
     Scorers(Vec<ScorerSpec>),
 }
 
-/// Scores a sample from what its record holds, without a model. Gives the state of the sample and all its scores, the main
-/// one first.
-#[must_use]
-pub fn score(scoring: &Scoring, record: &SampleRecord) -> (SampleState, Vec<Score>) {
-    let scores = match scoring {
-        Scoring::LmEval(scoring) => lm_eval::score(scoring, record),
-        Scoring::Scorers(specs) => specs.iter().map(|spec| scorer::score(spec, record)).collect(),
-    };
-    (scores.first().map_or(SampleState::Missing, |main| main.state), scores)
+/// A [`Scoring`] made ready: what it compiles is compiled once.
+#[derive(Debug)]
+pub struct Scorer {
+    ready: Ready,
 }
 
-/// Scoring made ready.
-#[derive(Clone, Debug)]
-pub struct Scorer(Scoring);
+#[derive(Debug)]
+enum Ready {
+    LmEval(lm_eval::Prepared),
+    Scorers(Vec<ScorerSpec>),
+}
 
 impl Scorer {
-    /// Makes scoring ready.
+    /// Makes a scoring ready.
     ///
     /// # Errors
-    /// A setting cannot be understood.
+    /// A part of it is not done here; the message says which, and what there is.
     pub fn new(scoring: &Scoring) -> Result<Self, String> {
-        Ok(Self(scoring.clone()))
+        let ready = match scoring {
+            Scoring::LmEval(scoring) => Ready::LmEval(lm_eval::Prepared::new(scoring)?),
+            Scoring::Scorers(specs) => Ready::Scorers(specs.clone()),
+        };
+        Ok(Self { ready })
     }
 
-    /// The state of the sample and all its scores, the main one first.
+    /// Scores a sample from what its record holds, without a model. Gives the state of the sample and all its scores, the
+    /// main one first.
     #[must_use]
     pub fn score(&self, record: &SampleRecord) -> (SampleState, Vec<Score>) {
-        score(&self.0, record)
+        let scores = match &self.ready {
+            Ready::LmEval(prepared) => prepared.score(record),
+            Ready::Scorers(specs) => specs.iter().map(|spec| scorer::score(spec, record)).collect(),
+        };
+        with_state(scores)
     }
+}
+
+/// As [`Scorer::score`], for one sample: it compiles everything anew.
+#[must_use]
+pub fn score(scoring: &Scoring, record: &SampleRecord) -> (SampleState, Vec<Score>) {
+    with_state(match scoring {
+        Scoring::LmEval(scoring) => lm_eval::score(scoring, record),
+        Scoring::Scorers(specs) => specs.iter().map(|spec| scorer::score(spec, record)).collect(),
+    })
+}
+
+fn with_state(scores: Vec<Score>) -> (SampleState, Vec<Score>) {
+    (scores.first().map_or(SampleState::Missing, |main| main.state), scores)
 }

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use weighbridge_core::{EventKind, LogLine, RunHeader, SampleRecord, SampleState, StateCounts};
 use weighbridge_logs::{LogError, Sink};
+use weighbridge_run::{Aggregate, Aggregator, Bootstrap, Scoring};
 use weighbridge_stats::Interval;
-use weighbridge_stats::mean::MeanAccumulator;
 
 use crate::render::reply::dollars;
 use crate::render::table::Rows;
@@ -21,21 +21,14 @@ pub struct Summary {
 }
 
 /// One model on one task.
-#[derive(Default)]
 struct Side {
-    scores: BTreeMap<String, Tally>,
+    scores: Aggregator,
     output_tokens: u64,
     usd: f64,
     /// Answers that state no tokens, or no price.
     uncounted: u64,
     unpriced: u64,
     local: bool,
-}
-
-#[derive(Default)]
-struct Tally {
-    states: StateCounts,
-    mean: MeanAccumulator,
 }
 
 /// One line of the table.
@@ -53,6 +46,9 @@ pub struct Line {
     /// The mean with every sample without a score taken as wrong, and as right.
     if_missing_wrong: Option<f64>,
     if_missing_right: Option<f64>,
+    /// The number as lm-evaluation-harness prints it: an answer that no filter could read is wrong.
+    lm_eval_value: Option<f64>,
+    lm_eval_standard_error: Option<f64>,
     states: StateCounts,
     output_tokens: Option<u64>,
     cost_usd: Option<f64>,
@@ -86,20 +82,10 @@ impl Sink for Summary {
 impl Summary {
     /// Counts a sample.
     pub fn add(&mut self, sample: &SampleRecord) {
-        let side = self.rows.entry((sample.key.task.clone(), sample.key.model.clone())).or_default();
-        for score in &sample.scores {
-            if !side.scores.contains_key(&score.name) {
-                side.scores.insert(score.name.clone(), Tally::default());
-            }
-            let Some(tally) = side.scores.get_mut(&score.name) else { continue };
-            tally.states.add(score.state, 1);
-            if let Some(value) = score.value {
-                tally.mean.push(value);
-            }
-        }
-        if sample.scores.is_empty() {
-            side.scores.entry(String::new()).or_default().states.add(sample.state, 1);
-        }
+        let key = (sample.key.task.clone(), sample.key.model.clone());
+        let header = self.header.as_ref();
+        let side = self.rows.entry(key).or_insert_with(|| Side::new(header, &sample.key.task));
+        side.scores.add(&sample.key.sample, sample.state, &sample.scores);
         for answer in &sample.answers {
             match answer.usage.output {
                 Some(tokens) => side.output_tokens += tokens,
@@ -133,9 +119,9 @@ impl Summary {
             let place = |names: Option<usize>| names.unwrap_or(usize::MAX);
             let task_at = place(header.and_then(|h| h.tasks.iter().position(|facts| facts.name == *task)));
             let model_at = place(header.and_then(|h| h.models.iter().position(|facts| facts.name == *model)));
-            for (score, tally) in &side.scores {
-                let main = facts.is_none_or(|f| f.main_score.as_ref().is_none_or(|name| name == score));
-                lines.push((task_at, model_at, !main, side.line(task, model, score, main, tally)));
+            for (at, aggregate) in side.scores.finish().into_iter().enumerate() {
+                let main = facts.and_then(|f| f.main_score.as_ref()).map_or(at == 0, |name| *name == aggregate.score);
+                lines.push((task_at, model_at, !main, side.line(task, model, main, aggregate)));
             }
         }
         lines.sort_by(|a, b| (a.0, a.2, &a.3.score, a.1).cmp(&(b.0, b.2, &b.3.score, b.1)));
@@ -186,31 +172,34 @@ fn not_scored(line: &Line) -> String {
 }
 
 impl Side {
-    fn line(&self, task: &str, model: &str, score: &str, main: bool, tally: &Tally) -> Line {
-        let (mean, error) = (tally.mean.mean().ok(), tally.mean.standard_error().ok());
-        let interval = mean.zip(error).and_then(|(m, e)| Interval::student(m, e, n_of(tally) - 1.0, 0.95).ok());
-        let (n, missing) = (n_of(tally), tally.states.unscored() as f64);
-        let sum = mean.map_or(0.0, |mean| mean * n);
-        let bounded = (missing > 0.0 && n + missing > 0.0).then_some(());
+    fn new(header: Option<&RunHeader>, task: &str) -> Self {
+        let facts = header.and_then(|h| h.tasks.iter().find(|facts| facts.name == *task)).cloned().unwrap_or_default();
+        let scoring: Option<Scoring> = facts.scoring.clone().and_then(|stated| serde_json::from_value(stated).ok());
+        let scores = Aggregator::new(&facts, scoring.as_ref(), Bootstrap::default());
+        Self { scores, output_tokens: 0, usd: 0.0, uncounted: 0, unpriced: 0, local: false }
+    }
+
+    fn line(&self, task: &str, model: &str, main: bool, aggregate: Aggregate) -> Line {
+        let freedom = aggregate.states.scored as f64 - 1.0;
+        let known = aggregate.value.zip(aggregate.standard_error);
+        let interval = known.and_then(|(value, error)| Interval::student(value, error, freedom, 0.95).ok());
+        let bounds = aggregate.bounds.filter(|_| aggregate.states.unscored() > 0);
         Line {
             task: task.to_owned(),
             model: model.to_owned(),
-            score: score.to_owned(),
+            score: aggregate.score,
             main,
-            value: mean,
-            standard_error: error,
+            value: aggregate.value,
+            standard_error: aggregate.standard_error,
             lower: interval.map(|i| i.lower),
             upper: interval.map(|i| i.upper),
-            if_missing_wrong: bounded.map(|()| sum / (n + missing)),
-            if_missing_right: bounded.map(|()| (sum + missing) / (n + missing)),
-            states: tally.states.clone(),
+            if_missing_wrong: bounds.map(|(wrong, _)| wrong),
+            if_missing_right: bounds.map(|(_, right)| right),
+            lm_eval_value: aggregate.lm_eval_value,
+            lm_eval_standard_error: aggregate.lm_eval_standard_error,
+            states: aggregate.states,
             output_tokens: (self.uncounted == 0).then_some(self.output_tokens),
             cost_usd: (self.unpriced == 0 && !self.local).then_some(self.usd),
         }
     }
-}
-
-/// Samples behind a mean.
-fn n_of(tally: &Tally) -> f64 {
-    tally.mean.count() as f64
 }

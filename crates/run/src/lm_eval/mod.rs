@@ -1,8 +1,15 @@
 //! Tasks of lm-evaluation-harness.
 
+mod filter;
+mod metric;
+mod native;
+mod pattern;
 mod scoring;
+mod translation;
 
-pub use scoring::{Scoring, score};
+pub(crate) use scoring::Prepared;
+pub use scoring::{FilterPipeline, MetricConfig, OutputType, Scoring, natives, score};
+pub(crate) use translation::{bleu, chrf};
 
 /// Loads a task file.
 ///

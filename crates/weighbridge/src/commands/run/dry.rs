@@ -130,7 +130,9 @@ fn forecast(
 
 fn tokens(text: &str, local: Option<&Model>) -> anyhow::Result<u64> {
     match local {
-        Some(model) => Ok(model.tokenizer().encode(text, weighbridge_engine::tokenizer::AddSpecial::Never)?.len() as u64),
+        Some(model) => {
+            Ok(model.tokenizer().encode(text, weighbridge_engine::tokenizer::AddSpecial::Never)?.len() as u64)
+        }
         None => Ok((text.len() as f64 / BYTES_PER_TOKEN).ceil() as u64),
     }
 }

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use anyhow::bail;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use weighbridge_core::{EventKind, LogLine, RUN_LOG_VERSION, RunEvent, RunHeader, SampleRecord, SampleState};
@@ -110,55 +109,17 @@ impl Done {
 /// The file belongs to another run, is no log, or cannot be written.
 pub fn open(path: &Path, header: &RunHeader) -> anyhow::Result<(LogWriter, Done)> {
     let mut done = Done::default();
-    if !path.exists() {
-        return Ok((LogWriter::create(path, &LogLine::Run(Box::new(header.clone())))?, done));
-    }
-    let mut found = None;
-    let mut writer = LogWriter::resume(path, &mut |line| {
-        match line {
-            LogLine::Run(stated) => found = Some(*stated),
-            LogLine::Sample(record) => done.add(*record),
-            _ => {}
+    let mut goes_on = false;
+    let mut writer = LogWriter::open(path, header, &mut |line| {
+        goes_on = true;
+        if let LogLine::Sample(record) = line {
+            done.add(*record);
         }
         Ok(())
     })?;
-    match found {
-        None => writer.write(&LogLine::Run(Box::new(header.clone())))?,
-        Some(found) => {
-            same_run(path, &found, header)?;
-            let event = RunEvent { kind: EventKind::Resumed, at: Some(now()), model: None, task: None, message: None };
-            writer.write(&LogLine::Event(Box::new(event)))?;
-        }
+    if goes_on {
+        let event = RunEvent { kind: EventKind::Resumed, at: Some(now()), model: None, task: None, message: None };
+        writer.write(&LogLine::Event(Box::new(event)))?;
     }
     Ok((writer, done))
-}
-
-/// Samples of another task, dataset or model must not come into one log.
-fn same_run(path: &Path, found: &RunHeader, asked: &RunHeader) -> anyhow::Result<()> {
-    let name = path.display();
-    let tasks = |h: &RunHeader| -> Vec<_> {
-        let of = |t: &weighbridge_core::TaskFacts| {
-            (t.name.clone(), t.hash.clone(), t.scoring.clone(), t.dataset.as_ref().and_then(|d| d.hash.clone()))
-        };
-        h.tasks.iter().map(of).collect()
-    };
-    let models = |h: &RunHeader| h.models.iter().map(|m| (m.name.clone(), m.base_url.clone())).collect::<Vec<_>>();
-    if tasks(found) != tasks(asked) {
-        bail!("{name} is the log of other tasks, or a task or its data have changed; name another file with --output");
-    }
-    if models(found) != models(asked) {
-        bail!("{name} is the log of other models; name another file with --output");
-    }
-    let differing: Vec<&str> = found
-        .settings
-        .iter()
-        .filter(|(key, value)| asked.settings.get(*key) != Some(value))
-        .chain(asked.settings.iter().filter(|(key, _)| !found.settings.contains_key(*key)))
-        .map(|(key, _)| key.as_str())
-        .filter(|key| !["limit", "until"].contains(key))
-        .collect();
-    if !differing.is_empty() {
-        bail!("{name} was begun with another {}; give the same, or name another file", differing.join(", "));
-    }
-    Ok(())
 }
