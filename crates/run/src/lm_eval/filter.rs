@@ -288,7 +288,7 @@ impl Step {
     }
 }
 
-impl<'a> Item<'a> {
+impl Item<'_> {
     fn absent() -> Self {
         Self { value: Read::Absent, unread: false, truncated: false }
     }
@@ -369,9 +369,9 @@ fn borrowed<'a>(
 
 /// The `select`-th of a list, counted from its end where negative.
 fn nth<T>(mut list: Vec<T>, select: i64) -> Option<T> {
-    let at = if select < 0 { list.len() as i64 + select } else { select };
-    let at = usize::try_from(at).ok().filter(|at| *at < list.len())?;
-    Some(list.swap_remove(at))
+    let distance = usize::try_from(select.unsigned_abs()).ok()?;
+    let at = if select < 0 { list.len().checked_sub(distance)? } else { distance };
+    (at < list.len()).then(|| list.swap_remove(at))
 }
 
 impl Extract {

@@ -1,8 +1,9 @@
 //! Regular expressions as Python's `re` reads them, run by `fancy-regex`.
 //!
 //! What the two write differently is translated: `\Z`, `$` before a last newline, `\w` and `\b` (Python knows letters and
-//! numbers, not marks), `{,n}`, a brace or a bracket that stands for itself. What only Python has is refused.
-//! Reference: the documentation of Python's `re`, and `Lib/re/_parser.py` of 3.11 for what it accepts.
+//! numbers, not marks), `{,n}`, a brace or a bracket that stands for itself. What only Python has is refused. One difference
+//! is left: without regard to case, `i` of Python is also `İ` and `ı`.
+//! Reference: the documentation of Python's `re`, and `Lib/re/_parser.py` of 3.11.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -13,8 +14,12 @@ use fancy_regex::Regex;
 
 /// Letters, numbers and the underscore: what `\w` is for text in Python.
 const WORD: &str = r"\p{L}\p{N}_";
+const ONE_WORD: &str = r"[\p{L}\p{N}_]";
+const NO_WORD: &str = r"[^\p{L}\p{N}_]";
 /// What `\s` is for text in Python: white space and the four separators U+001C to U+001F.
 const SPACE: &str = r"\s\x1c-\x1f";
+const ONE_SPACE: &str = r"[\s\x1c-\x1f]";
+const NO_SPACE: &str = r"[^\s\x1c-\x1f]";
 
 /// A compiled pattern.
 #[derive(Debug)]
@@ -290,22 +295,18 @@ fn until(out: &mut String, chars: &mut Peekable<Chars<'_>>, end: char) -> Result
 fn escape(out: &mut String, chars: &mut Peekable<Chars<'_>>, exact_boundary: bool) -> Result<bool, String> {
     let c = *chars.peek().ok_or("it ends with a backslash")?;
     match c {
-        'A' | 'd' | 'D' => {
-            out.push('\\');
-            out.push(c);
-        }
         'Z' => out.push_str(r"\z"),
-        'w' => out.push_str(&format!("[{WORD}]")),
-        'W' => out.push_str(&format!("[^{WORD}]")),
-        's' => out.push_str(&format!("[{SPACE}]")),
-        'S' => out.push_str(&format!("[^{SPACE}]")),
+        'w' => out.push_str(ONE_WORD),
+        'W' => out.push_str(NO_WORD),
+        's' => out.push_str(ONE_SPACE),
+        'S' => out.push_str(NO_SPACE),
         'b' if exact_boundary => {
             let _ = write!(out, "(?:(?<=[{WORD}])(?![{WORD}])|(?<![{WORD}])(?=[{WORD}]))");
         }
         'B' if exact_boundary => {
             let _ = write!(out, "(?:(?<=[{WORD}])(?=[{WORD}])|(?<![{WORD}])(?![{WORD}]))");
         }
-        'b' | 'B' => {
+        'A' | 'b' | 'B' | 'd' | 'D' => {
             out.push('\\');
             out.push(c);
         }
@@ -409,9 +410,9 @@ fn member(out: &mut String, chars: &mut Peekable<Chars<'_>>) -> Result<Option<ch
         Some('d') => out.push_str(r"\d"),
         Some('D') => out.push_str(r"\D"),
         Some('w') => out.push_str(WORD),
-        Some('W') => out.push_str(&format!("[^{WORD}]")),
+        Some('W') => out.push_str(NO_WORD),
         Some('s') => out.push_str(SPACE),
-        Some('S') => out.push_str(&format!("[^{SPACE}]")),
+        Some('S') => out.push_str(NO_SPACE),
         Some('b') => out.push_str(r"\x08"),
         Some('1'..='7') => {
             let mut code = 0;
