@@ -5,13 +5,16 @@
 //! apart, and beside that stand the numbers that lm-evaluation-harness prints, where an answer that no filter could read is
 //! wrong.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use serde_json::Value;
 use weighbridge_core::{SampleState, Score, StateCounts, TaskFacts};
 use weighbridge_stats::bootstrap::Resampler;
 use weighbridge_stats::mean::MeanAccumulator;
 
+use crate::lm_eval::PythonRandom;
 use crate::{Scoring, lm_eval};
 
 /// A score over all samples of a task.
@@ -42,9 +45,9 @@ pub struct Aggregate {
 /// How standard errors are found for numbers that are no means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bootstrap {
-    /// Draws; 0 for no standard errors of this kind.
+    /// Draws; 0 for no standard errors of this kind. lm-evaluation-harness makes 100,000, and 100 where texts are compared.
     pub draws: u32,
-    /// Seed. The same seed gives the same numbers.
+    /// Seed. The same seed gives the same numbers. What lm-evaluation-harness prints does not depend on it.
     pub seed: u64,
 }
 
@@ -75,7 +78,6 @@ struct Column {
     /// Scored samples, and those and unread ones as lm-evaluation-harness counts them.
     own: Values,
     lm_eval: Values,
-    unread: bool,
     by_sample: BTreeMap<String, (f64, u64)>,
     unit: bool,
 }
@@ -192,13 +194,33 @@ impl Kind {
 
     /// The bootstrap's standard error: the standard deviation, with `n - 1`, of the number over the draws.
     fn bootstrap(self, rows: &[Vec<f64>], bootstrap: Bootstrap) -> Option<f64> {
-        if rows.len() < 2 || bootstrap.draws < 2 {
+        let draws = 0..u64::from(bootstrap.draws);
+        self.spread(rows, draws.map(|draw| move |times: &mut [f64]| Resampler::new(bootstrap.seed, draw).counts(times)))
+    }
+
+    /// The same as lm-evaluation-harness draws it: up to 1000 draws from one generator, then the next seed from 0; 100 draws
+    /// at most where texts are compared. `None` where it has none.
+    fn lm_eval_bootstrap(self, rows: &[Vec<f64>], bootstrap: Bootstrap) -> Option<f64> {
+        let most = match self {
+            Self::Bleu | Self::Chrf | Self::ChrfWords => 100,
+            Self::WeightedPerplexity | Self::BitsPerByte => 0,
+            _ => u32::MAX,
+        };
+        let draws = bootstrap.draws.min(most);
+        let chunk = draws.clamp(1, 1000);
+        let generators = (0..draws / chunk).map(|seed| Rc::new(RefCell::new(PythonRandom::new(seed))));
+        let draws = generators.flat_map(|random| std::iter::repeat_n(random, chunk as usize));
+        self.spread(rows, draws.map(|random| move |times: &mut [f64]| random.borrow_mut().counts(times)))
+    }
+
+    fn spread<D: FnOnce(&mut [f64])>(self, rows: &[Vec<f64>], draws: impl Iterator<Item = D>) -> Option<f64> {
+        if rows.len() < 2 {
             return None;
         }
         let mut times = vec![0.0; rows.len()];
         let mut all = MeanAccumulator::default();
-        for draw in 0..bootstrap.draws {
-            Resampler::new(bootstrap.seed, u64::from(draw)).counts(&mut times);
+        for draw in draws {
+            draw(&mut times);
             if let Some(number) = self.number(rows, &times) {
                 all.push(number);
             }
@@ -250,7 +272,6 @@ impl Column {
             states: StateCounts::default(),
             own: Values::default(),
             lm_eval: Values::default(),
-            unread: false,
             by_sample: BTreeMap::new(),
             unit: true,
         }
@@ -277,28 +298,25 @@ impl Column {
                 }
             }
             self.own.push(self.kind, row.clone());
-        } else {
-            self.unread = true;
         }
         self.lm_eval.push(self.kind, row);
     }
 
     fn finish(&self, bootstrap: Bootstrap, lm_eval: bool) -> Aggregate {
         let (value, standard_error) = if self.by_sample.is_empty() {
-            self.own.finish(self.kind, bootstrap)
+            (self.own.value(self.kind), self.own.standard_error(self.kind, |rows| self.kind.bootstrap(rows, bootstrap)))
         } else {
             let means: MeanAccumulator = self.by_sample.values().map(|(sum, n)| sum / *n as f64).collect();
             (means.mean().ok(), means.standard_error().ok())
         };
-        let (lm_eval_value, lm_eval_standard_error) = if !lm_eval {
-            (None, None)
-        } else if self.unread || !self.by_sample.is_empty() {
-            self.lm_eval.finish(self.kind, bootstrap)
+        let (lm_eval_value, lm_eval_standard_error) = if lm_eval {
+            let of = &self.lm_eval;
+            let error = of.standard_error(self.kind, |rows| self.kind.lm_eval_bootstrap(rows, bootstrap));
+            // It gives none for this mean.
+            (of.value(self.kind), error.filter(|_| self.kind != Kind::Brier))
         } else {
-            (value, standard_error)
+            (None, None)
         };
-        // What lm-evaluation-harness gives no standard error for.
-        let unstated = matches!(self.kind, Kind::Brier | Kind::WeightedPerplexity | Kind::BitsPerByte);
         let total = self.states.total();
         let bounds = (self.kind.is_mean() && self.kind != Kind::Brier && self.unit && total > 0).then(|| {
             let right = self.own.mean.mean().unwrap_or(0.0) * self.own.mean.count() as f64;
@@ -313,7 +331,7 @@ impl Column {
             standard_error,
             bounds,
             lm_eval_value,
-            lm_eval_standard_error: if unstated { None } else { lm_eval_standard_error },
+            lm_eval_standard_error,
             states: self.states.clone(),
         }
     }
@@ -329,12 +347,12 @@ impl Values {
         }
     }
 
-    fn finish(&self, kind: Kind, bootstrap: Bootstrap) -> (Option<f64>, Option<f64>) {
-        if kind.keeps_rows() {
-            (kind.number(&self.rows, &vec![1.0; self.rows.len()]), kind.bootstrap(&self.rows, bootstrap))
-        } else {
-            (self.mean.mean().ok(), self.mean.standard_error().ok())
-        }
+    fn value(&self, kind: Kind) -> Option<f64> {
+        if kind.keeps_rows() { kind.number(&self.rows, &vec![1.0; self.rows.len()]) } else { self.mean.mean().ok() }
+    }
+
+    fn standard_error(&self, kind: Kind, bootstrap: impl Fn(&[Vec<f64>]) -> Option<f64>) -> Option<f64> {
+        if kind.keeps_rows() { bootstrap(&self.rows) } else { self.mean.standard_error().ok() }
     }
 }
 

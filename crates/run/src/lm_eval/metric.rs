@@ -186,13 +186,35 @@ impl Metric {
         }
     }
 
-    /// The outcome from what the filters left.
-    pub(crate) fn of_answer(&self, filtered: &Filtered<'_>, record: &SampleRecord) -> Outcome {
+    /// The targets as they are compared, the same for all filters.
+    ///
+    /// # Errors
+    /// A pattern gave up.
+    pub(crate) fn targets<'r>(&self, record: &'r SampleRecord) -> Result<Vec<Cow<'r, str>>, String> {
         match self {
-            Self::Answer(Answer::Exact(exact)) => match exact.outcome(filtered, &record.target) {
-                Ok(value) => Outcome::Value(value, None),
-                Err(problem) => Outcome::Failed(problem),
-            },
+            Self::Answer(Answer::Exact(exact)) => record.target.iter().map(|target| exact.cleaned(target)).collect(),
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    /// The outcome from what the filters left, with the result of [`Metric::targets`].
+    pub(crate) fn of_answer(
+        &self,
+        filtered: &Filtered<'_>,
+        record: &SampleRecord,
+        targets: &Result<Vec<Cow<'_, str>>, String>,
+    ) -> Outcome {
+        match self {
+            Self::Answer(Answer::Exact(exact)) => {
+                match targets
+                    .as_ref()
+                    .map_err(Clone::clone)
+                    .and_then(|targets| exact.outcome(filtered, record, targets))
+                {
+                    Ok(value) => Outcome::Value(value, None),
+                    Err(problem) => Outcome::Failed(problem),
+                }
+            }
             Self::Answer(Answer::Bleu) => match only_text(filtered) {
                 Some(text) => Outcome::Parts(json!({ "counts": bleu_counts(text, &record.target) }), None),
                 None => Outcome::Failed("BLEU is of one text, and the filters leave something else".to_owned()),
@@ -355,7 +377,7 @@ impl Exact {
     }
 
     /// 1 where the answer is one of the targets. Of a list of answers the share that is.
-    fn outcome(&self, filtered: &Filtered<'_>, targets: &[String]) -> Result<f64, String> {
+    fn outcome(&self, filtered: &Filtered<'_>, record: &SampleRecord, targets: &[Cow<'_, str>]) -> Result<f64, String> {
         let items = match filtered {
             Filtered::One(item) => std::slice::from_ref(item),
             Filtered::Many(items) => items.as_slice(),
@@ -368,13 +390,9 @@ impl Exact {
             right += one(match &item.value {
                 Read::Text(text) => {
                     let text = self.cleaned(text)?;
-                    let mut any = false;
-                    for target in targets {
-                        any = any || self.cleaned(target)? == text;
-                    }
-                    any
+                    targets.contains(&text)
                 }
-                Read::Json(value) => targets.iter().any(|target| same_json(value, target)),
+                Read::Json(value) => record.target.iter().any(|target| same_json(value, target)),
                 Read::Absent => false,
             });
         }

@@ -4,9 +4,11 @@ mod filter;
 mod metric;
 mod native;
 mod pattern;
+mod python_random;
 mod scoring;
 mod translation;
 
+pub(crate) use python_random::PythonRandom;
 pub(crate) use scoring::Prepared;
 pub use scoring::{FilterPipeline, MetricConfig, OutputType, Scoring, natives, score};
 pub(crate) use translation::{bleu, chrf};

@@ -30,6 +30,8 @@ pub(crate) struct Pattern {
     unicode: Option<Regex>,
     /// Groups, without the whole match.
     groups: usize,
+    /// The text that it stands for, where it is nothing else: found without the machinery.
+    literal: Option<String>,
 }
 
 /// One match, as `re.findall` gives it.
@@ -55,7 +57,7 @@ impl Pattern {
         let plain = compile(&pattern)?;
         let unicode = if boundary { Some(compile(&translate(python, true).map_err(refused)?.0)?) } else { None };
         let groups = plain.captures_len() - 1;
-        Ok(Self { plain, unicode, groups })
+        Ok(Self { plain, unicode, groups, literal: literal(python) })
     }
 
     /// Compiles a pattern of `fancy-regex` itself.
@@ -65,7 +67,7 @@ impl Pattern {
     pub(crate) fn raw(pattern: &str) -> Result<Self, String> {
         let plain = Regex::new(pattern).map_err(|error| error.to_string())?;
         let groups = plain.captures_len() - 1;
-        Ok(Self { plain, unicode: None, groups })
+        Ok(Self { plain, unicode: None, groups, literal: None })
     }
 
     fn regex(&self, text: &str) -> &Regex {
@@ -113,6 +115,10 @@ impl Pattern {
     /// # Errors
     /// The pattern needs too many steps on this text.
     pub(crate) fn remove<'t>(&self, text: &'t str) -> Result<Cow<'t, str>, String> {
+        if let Some(literal) = &self.literal {
+            let found = text.contains(literal.as_str());
+            return Ok(if found { Cow::Owned(text.replace(literal, "")) } else { Cow::Borrowed(text) });
+        }
         let regex = self.regex(text);
         let mut kept = String::new();
         let (mut copied, mut at) = (0, 0);
@@ -135,6 +141,20 @@ impl Pattern {
         kept.push_str(&text[copied..]);
         Ok(Cow::Owned(kept))
     }
+}
+
+/// The text that a pattern stands for, where it has no sign with a meaning but escaped punctuation.
+fn literal(python: &str) -> Option<String> {
+    let mut text = String::new();
+    let mut chars = python.chars();
+    while let Some(c) = chars.next() {
+        text.push(match c {
+            '\\' => chars.next().filter(char::is_ascii_punctuation)?,
+            '.' | '^' | '$' | '*' | '+' | '?' | '{' | '}' | '[' | ']' | '|' | '(' | ')' => return None,
+            other => other,
+        });
+    }
+    (!text.is_empty()).then_some(text)
 }
 
 /// White space as `str.isspace` of Python has it.

@@ -1,5 +1,6 @@
 //! Filters and metrics of a task.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -209,12 +210,13 @@ impl Prepared {
         };
         let mut scores = Vec::with_capacity(self.metrics.len() * self.filters.len());
         for (metric_name, metric) in &self.metrics {
+            let targets = metric.targets(record);
             for (i, (filter_name, _)) in self.filters.iter().enumerate() {
                 let mut score = empty(format!("{metric_name},{filter_name}"));
                 match filtered.get(i) {
                     None => likelihoods(&mut score, metric, record),
                     Some(Err(problem)) => fail(&mut score, problem.clone()),
-                    Some(Ok(filtered)) => answered(&mut score, metric, filtered, record),
+                    Some(Ok(filtered)) => answered(&mut score, metric, filtered, record, &targets),
                 }
                 scores.push(score);
             }
@@ -301,7 +303,13 @@ fn likelihoods(score: &mut Score, metric: &Metric, record: &SampleRecord) {
     }
 }
 
-fn answered(score: &mut Score, metric: &Metric, filtered: &Filtered<'_>, record: &SampleRecord) {
+fn answered(
+    score: &mut Score,
+    metric: &Metric,
+    filtered: &Filtered<'_>,
+    record: &SampleRecord,
+    targets: &Result<Vec<Cow<'_, str>>, String>,
+) {
     let items = match filtered {
         Filtered::One(item) => std::slice::from_ref(item),
         Filtered::Many(items) => items.as_slice(),
@@ -325,7 +333,7 @@ fn answered(score: &mut Score, metric: &Metric, filtered: &Filtered<'_>, record:
         true if items.iter().any(|item| item.truncated) => SampleState::Truncated,
         true => SampleState::WrongFormat,
     };
-    match metric.of_answer(filtered, record) {
+    match metric.of_answer(filtered, record, targets) {
         Outcome::Value(value, _) if none_read => score.parts = Some(json!({ "lm_eval": value })),
         Outcome::Value(value, _) => score.value = Some(value),
         Outcome::Parts(parts, _) => score.parts = Some(parts),
