@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use serde_json::{Value, json};
+use weighbridge_core::SampleState::{Missing, ProviderError, Refused, Scored, Truncated, WrongFormat};
 use weighbridge_core::{
     ContinuationScore, Finish, ModelAnswer, SampleKey, SampleRecord, SampleState, Score, TaskFacts,
 };
@@ -254,6 +255,17 @@ fn shares_of_true_answers() {
     }
 }
 
+#[test]
+fn answers_in_the_notation_of_math() {
+    let mut scoring = scoring(OutputType::GenerateUntil, &["exact_match"]);
+    scoring.native = Some("hendrycks_math".into());
+    for case in golden()["math"].as_array().unwrap() {
+        let mut record = answered(&[case["answer"].as_str().unwrap()], &[]);
+        record.doc = Some(json!({ "solution": case["solution"] }));
+        assert_eq!(lm_eval::score(&scoring, &record)[0].value, case["value"].as_f64(), "{case}");
+    }
+}
+
 fn plain_score(name: &str, value: f64) -> Score {
     let state = SampleState::Scored;
     let (parts, answer, explanation, grader, cost, version) = (None, None, None, None, None, None);
@@ -333,7 +345,6 @@ fn what_was_not_answered_is_not_wrong() {
         assert_eq!(scores[1].name, "exact_match,flexible-extract");
         [(scores[0].state, scores[0].value), (scores[1].state, scores[1].value)]
     };
-    use SampleState::{Missing, ProviderError, Refused, Scored, Truncated, WrongFormat};
     assert_eq!(states(&answered(&["#### $1234."], &target)), [(WrongFormat, None), (Scored, Some(1.0))]);
     assert_eq!(states(&answered(&["#### 1,234."], &target)), [(Scored, Some(1.0)), (Scored, Some(1.0))]);
     assert_eq!(states(&answered(&["12"], &target)), [(WrongFormat, None), (Scored, Some(0.0))]);
@@ -440,7 +451,6 @@ fn published_samples_score_as_they_were_logged() {
 
 #[test]
 #[ignore = "a measurement: cargo test --release -p weighbridge-run --test lm_eval_scoring -- --ignored --nocapture"]
-#[expect(clippy::print_stderr, reason = "a measurement is shown")]
 fn samples_a_second() {
     let scorer = Scorer::new(&Scoring::LmEval(gsm8k())).unwrap();
     let text = "Janet sells 16 - 3 - 4 = 9 duck eggs a day. She makes 9 * 2 = $18 every day at the market.\n#### 18";

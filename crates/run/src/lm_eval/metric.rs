@@ -223,8 +223,8 @@ impl Metric {
                 Some(text) => Outcome::Parts(json!({ "counts": chrf_counts(text, &record.target, *words) }), None),
                 None => Outcome::Failed("chrF is of one text, and the filters leave something else".to_owned()),
             },
-            Self::Native(native, name) => match only_text(filtered) {
-                Some(text) => native.of_answer(text, record, name),
+            Self::Native(native, _) => match only_text(filtered) {
+                Some(text) => native.of_answer(text, record),
                 None => Outcome::Failed("the metric is of one text, and the filters leave something else".to_owned()),
             },
             _ => Outcome::Failed("the metric is of log-likelihoods".to_owned()),

@@ -1,6 +1,7 @@
 //! Tasks of lm-evaluation-harness.
 
 mod filter;
+mod math;
 mod metric;
 mod native;
 mod pattern;

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 use weighbridge_core::SampleRecord;
 
+use super::math;
 use super::metric::Outcome;
 
 /// A function of a task that is done here.
@@ -12,17 +13,20 @@ pub(crate) enum Native {
     TruthfulQaMc2,
     /// `wikitext/preprocess_wikitext.py: process_results`: words and bytes of the page before it was changed.
     Wikitext,
+    /// `hendrycks_math/utils.py: process_results`: the answer between dollar signs is the boxed one of the solution.
+    HendrycksMath,
 }
 
 impl Native {
     /// All of them.
-    pub(crate) const ALL: [Self; 2] = [Self::TruthfulQaMc2, Self::Wikitext];
+    pub(crate) const ALL: [Self; 3] = [Self::TruthfulQaMc2, Self::Wikitext, Self::HendrycksMath];
 
     /// The name in [`super::Scoring::native`].
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::TruthfulQaMc2 => "truthfulqa_mc2",
             Self::Wikitext => "wikitext",
+            Self::HendrycksMath => "hendrycks_math",
         }
     }
 
@@ -36,13 +40,14 @@ impl Native {
         match self {
             Self::TruthfulQaMc2 => &["acc"],
             Self::Wikitext => &["word_perplexity", "byte_perplexity", "bits_per_byte"],
+            Self::HendrycksMath => &["exact_match"],
         }
     }
 
     /// What is computed over all samples where the task does not say.
     pub(crate) fn aggregation(self, metric: &str) -> &'static str {
         match self {
-            Self::TruthfulQaMc2 => "mean",
+            Self::TruthfulQaMc2 | Self::HendrycksMath => "mean",
             Self::Wikitext if metric == "bits_per_byte" => "bits_per_byte",
             Self::Wikitext => "weighted_perplexity",
         }
@@ -53,12 +58,29 @@ impl Native {
         match self {
             Self::TruthfulQaMc2 => mc2(record),
             Self::Wikitext => wikitext(record, metric),
+            Self::HendrycksMath => Outcome::Failed(format!("{} scores generated texts", self.as_str())),
         }
     }
 
     /// The outcome from an answer.
-    pub(crate) fn of_answer(self, _text: &str, _record: &SampleRecord, _metric: &str) -> Outcome {
-        Outcome::Failed(format!("{} scores log-likelihoods, and the task generates", self.as_str()))
+    pub(crate) fn of_answer(self, text: &str, record: &SampleRecord) -> Outcome {
+        match self {
+            Self::HendrycksMath => hendrycks_math(text, record),
+            Self::TruthfulQaMc2 | Self::Wikitext => {
+                Outcome::Failed(format!("{} scores log-likelihoods, and the task generates", self.as_str()))
+            }
+        }
+    }
+}
+
+/// Compares with the boxed answer of `solution`, else with the target.
+fn hendrycks_math(text: &str, record: &SampleRecord) -> Outcome {
+    let solution = record.doc.as_ref().and_then(|doc| doc.get("solution")).and_then(Value::as_str);
+    let boxed = solution.and_then(math::last_boxed).or_else(|| record.target.first().map(String::as_str));
+    match boxed {
+        Some(boxed) if math::equivalent(math::between_dollars(text), boxed) => Outcome::Value(1.0, None),
+        Some(_) => Outcome::Value(0.0, None),
+        None => Outcome::Failed("the record has neither a boxed answer in 'solution' nor a target".to_owned()),
     }
 }
 

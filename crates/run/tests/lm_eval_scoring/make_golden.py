@@ -299,6 +299,23 @@ def mc2_golden():
     return out
 
 
+def math_golden():
+    from lm_eval.tasks.hendrycks_math.utils import process_results
+
+    pairs = [
+        ("The answer is $\\frac12$.", "so $\\boxed{\\frac{1}{2}}$"), ("1/2", "\\boxed{\\frac{1}{2}}"),
+        ("0.5", "\\boxed{\\dfrac12}"), (".5", "\\boxed{0.5}"), ("x = 7", "\\boxed{7}"), ("x=7", "\\boxed{7}"),
+        ("abc=7", "\\boxed{7}"), ("a/b", "\\boxed{a/b}"), ("a / b", "\\boxed{a/b}"), ("01/2", "\\boxed{\\frac{1}{2}}"),
+        ("-1/2", "\\boxed{-\\frac{1}{2}}"), ("-1/2", "\\boxed{\\frac{-1}{2}}"), ("\\sqrt3", "\\boxed{\\sqrt{3}}"),
+        ("\\sqrt", "\\boxed{\\sqrt}"), ("\\frac1{72}", "\\boxed{\\frac{1}{72}}"), ("\\frac1", "\\boxed{\\frac1}"),
+        ("5 \\text{ cm}", "\\boxed{5}"), ("\\text{ a}\\text{ b}", "\\boxed{\\text{ a}\\text{ b}}"),
+        ("90^\\circ", "\\boxed{90}"), ("50\\%", "\\boxed{50}"), ("\\left(1,2\\right)", "\\boxed{(1, 2)}"),
+        ("$", "\\boxed{}"), ("$$", "\\boxed{}"), ("", "\\boxed{}"), ("3 $ 4 $ 5 $ 6", "\\boxed 4 $"),
+        ("{1}", "\\boxed{\\boxed{1}}"), ("é", "\\boxed{\\text{é}}"), ("1_0/2", "\\boxed{1_0/2}"), ("2", "\\boxed{1} or \\boxed{2}"),
+    ]
+    return [{"answer": a, "solution": s, "value": process_results({"solution": s}, [a])["exact_match"]} for a, s in pairs]
+
+
 golden = {
     "filters": filters_golden(),
     "exact": exact_golden(),
@@ -309,6 +326,7 @@ golden = {
     "translation": translation_golden(),
     "mean": mean_golden(),
     "mc2": mc2_golden(),
+    "math": math_golden(),
 }
 path = Path(__file__).with_name("golden.json")
 path.write_text(json.dumps(golden, ensure_ascii=True, separators=(",", ":")) + "\n")
