@@ -131,7 +131,7 @@ pub fn natives() -> Vec<&'static str> {
 }
 
 /// Aggregations that are done here.
-const AGGREGATIONS: [&str; 11] = [
+const AGGREGATIONS: [&str; 12] = [
     "mean",
     "nanmean",
     "median",
@@ -143,6 +143,7 @@ const AGGREGATIONS: [&str; 11] = [
     "brier_score",
     "bleu",
     "chrf",
+    "chrf++",
 ];
 
 /// A [`Scoring`] with everything compiled.
@@ -187,7 +188,7 @@ impl Prepared {
                 let known = name == own || (own == "mean" && ["nanmean", "median"].contains(&name.as_str()));
                 if !known {
                     let list = AGGREGATIONS.join(", ");
-                    let done = AGGREGATIONS.contains(&name.as_str()) || name == "chrf++";
+                    let done = AGGREGATIONS.contains(&name.as_str());
                     return Err(if done {
                         format!("the metric {} is aggregated by {own}, not by {name}", config.metric)
                     } else {
