@@ -13,4 +13,4 @@ pub use error::LogError;
 pub use file::{Entry, LogReader, LogWriter};
 pub use read::{FORMATS, Format, ReadReport, Sink, read};
 pub use source::Source;
-pub use write::{EXPORTS, Export, ExportReport, export};
+pub use write::{Availability, EXPORTS, Export, ExportOptions, ExportReport, export};
