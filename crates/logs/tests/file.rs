@@ -1,5 +1,7 @@
 //! The log file: what is left of it after a cut at any byte, and who may write it.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
@@ -286,6 +288,8 @@ fn a_log_that_is_not_compressed_goes_on_compressed() {
     }
 }
 
+type Change<'a> = (&'a dyn Fn(&mut RunHeader), &'a str);
+
 #[test]
 fn a_log_of_another_run_is_refused() {
     let folder = TempDir::new().unwrap();
@@ -297,7 +301,6 @@ fn a_log_of_another_run_is_refused() {
         change(&mut header);
         header
     };
-    type Change<'a> = (&'a dyn Fn(&mut RunHeader), &'a str);
     let changes: [Change; 6] = [
         (&|h| h.tasks[0].name = "gsm8k".into(), "it does not have the task `gsm8k`"),
         (&|h| h.tasks.clear(), "it has the task `arc` besides"),

@@ -1,6 +1,6 @@
 //! Files that are written side by side, of which only some are open at a time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -17,6 +17,7 @@ const OPEN: usize = 64;
 #[derive(Default)]
 pub(super) struct Files {
     files: Vec<Written>,
+    paths: HashSet<PathBuf>,
     open: BTreeMap<usize, BufWriter<File>>,
 }
 
@@ -28,6 +29,10 @@ struct Written {
 impl Files {
     /// Begins a file, with the folders above it, and gives its number.
     pub(super) fn add(&mut self, path: PathBuf) -> Result<usize, LogError> {
+        if !self.paths.insert(path.clone()) {
+            let problem = "two runs, models or tasks of the log would be written to this file; export them one by one";
+            return Err(LogError::malformed(&path, None, problem));
+        }
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder).map_err(LogError::io("create", folder))?;
         }

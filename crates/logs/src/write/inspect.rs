@@ -101,7 +101,7 @@ fn header(run: &Run, part: &Part, id: &str, created: &str) -> Value {
     }
     let (started, completed) =
         part.ended.map_or((created.to_owned(), String::new()), |(_, last)| (created.to_owned(), iso(last)));
-    json!({
+    stated(json!({
         "version": 2,
         "status": status,
         "eval": {
@@ -145,7 +145,15 @@ fn header(run: &Run, part: &Part, id: &str, created: &str) -> Value {
         },
         "stats": {"started_at": started, "completed_at": completed, "model_usage": model_usage},
         "error": error.map(|message| failure(&message)),
-    })
+    }))
+}
+
+/// Without fields that are null: Inspect leaves them out, and reads no `error` that is null.
+fn stated(mut value: Value) -> Value {
+    if let Some(fields) = value.as_object_mut() {
+        fields.retain(|_, value| !value.is_null());
+    }
+    value
 }
 
 fn failure(message: &str) -> Value {
@@ -217,7 +225,7 @@ fn sample(record: &SampleRecord) -> Value {
     let ended = record.answers.last().and_then(|answer| answer.ended);
     let started = record.answers.first().and_then(|answer| Some(answer.ended? - answer.timing?.latency));
     let target = if let [one] = record.target.as_slice() { json!(one) } else { json!(record.target) };
-    json!({
+    stated(json!({
         "id": record.key.sample,
         "epoch": record.key.epoch,
         "input": input,
@@ -242,7 +250,7 @@ fn sample(record: &SampleRecord) -> Value {
         "working_time": totals.seconds,
         "error": error.map(|message| failure(&message)),
         "attachments": {},
-    })
+    }))
 }
 
 /// A turn. `weighbridge_input` keeps roles that Inspect does not know.
