@@ -16,7 +16,7 @@ const OPEN: usize = 64;
 /// Files by number. They are begun in [`Files::add`] and added to later.
 #[derive(Default)]
 pub(super) struct Files {
-    files: Vec<Written>,
+    all: Vec<Written>,
     paths: HashSet<PathBuf>,
     open: BTreeMap<usize, BufWriter<File>>,
 }
@@ -37,13 +37,13 @@ impl Files {
             std::fs::create_dir_all(folder).map_err(LogError::io("create", folder))?;
         }
         File::create(&path).map_err(LogError::io("create", &path))?;
-        self.files.push(Written { path, hash: Sha256::new() });
-        Ok(self.files.len() - 1)
+        self.all.push(Written { path, hash: Sha256::new() });
+        Ok(self.all.len() - 1)
     }
 
     /// Adds to a file.
     pub(super) fn write(&mut self, number: usize, bytes: &[u8]) -> Result<(), LogError> {
-        let Written { path, hash } = &mut self.files[number];
+        let Written { path, hash } = &mut self.all[number];
         let io = || LogError::io("write", path);
         if !self.open.contains_key(&number) {
             if self.open.len() >= OPEN {
@@ -63,22 +63,22 @@ impl Files {
 
     /// Adds a value as one line of JSON.
     pub(super) fn line(&mut self, number: usize, value: &impl Serialize) -> Result<(), LogError> {
-        let mut text = json(value, &self.files[number].path)?;
+        let mut text = json(value, &self.all[number].path)?;
         text.push(b'\n');
         self.write(number, &text)
     }
 
     /// SHA-256 of what was written to a file, hexadecimal.
     pub(super) fn sha256(&self, number: usize) -> String {
-        hex(&self.files[number].hash.clone().finalize())
+        hex(&self.all[number].hash.clone().finalize())
     }
 
     /// Ends all files and gives their paths.
     pub(super) fn finish(mut self) -> Result<Vec<PathBuf>, LogError> {
         for (number, mut file) in std::mem::take(&mut self.open) {
-            file.flush().map_err(LogError::io("write", &self.files[number].path))?;
+            file.flush().map_err(LogError::io("write", &self.all[number].path))?;
         }
-        Ok(self.files.into_iter().map(|file| file.path).collect())
+        Ok(self.all.into_iter().map(|file| file.path).collect())
     }
 }
 

@@ -5,6 +5,8 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
 
+mod schema;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -399,80 +401,6 @@ fn inspect_counts_tokens_its_own_way() {
     assert!((strict["metrics"]["mean"]["value"].as_f64().unwrap() - 2.0 / 3.0).abs() < 1e-12);
 }
 
-fn schema(name: &str) -> Option<Value> {
-    let folder = Path::new("/work/shared/data/formats/every_eval_ever/every_eval_ever/schemas");
-    let path = folder.join(format!("{name}.schema.json"));
-    path.is_file().then(|| value(&path))
-}
-
-/// The part of JSON Schema draft-07 that the two schemas use.
-fn check(root: &Value, schema: &Value, value: &Value, at: &str) -> Result<(), String> {
-    let fail = |what: &str| Err(format!("{at}: {what}: {value}"));
-    if let Some(target) = schema["$ref"].as_str() {
-        return check(root, root.pointer(&target[1..]).unwrap(), value, at);
-    }
-    let is = |name: &str| match name {
-        "object" => value.is_object(),
-        "array" => value.is_array(),
-        "string" => value.is_string(),
-        "integer" => value.is_i64() || value.is_u64(),
-        "number" => value.is_number(),
-        "boolean" => value.is_boolean(),
-        "null" => value.is_null(),
-        other => panic!("type {other}"),
-    };
-    let types = &schema["type"];
-    let fits = types.as_array().is_none_or(|types| types.iter().any(|name| is(name.as_str().unwrap())));
-    if !fits || types.as_str().is_some_and(|name| !is(name)) {
-        return fail("type");
-    }
-    if schema["enum"].as_array().is_some_and(|list| !list.contains(value)) {
-        return fail("enum");
-    }
-    if schema.get("const").is_some_and(|only| only != value) {
-        return fail("const");
-    }
-    if schema["minimum"].as_f64().zip(value.as_f64()).is_some_and(|(least, value)| value < least) {
-        return fail("minimum");
-    }
-    if let Some(object) = value.as_object() {
-        let required = schema["required"].as_array().cloned().unwrap_or_default();
-        if let Some(name) = required.iter().find(|name| !object.contains_key(name.as_str().unwrap())) {
-            return fail(&format!("no {name}"));
-        }
-        for (name, value) in object {
-            let at = format!("{at}.{name}");
-            match (schema["properties"].get(name), schema.get("additionalProperties")) {
-                (Some(schema), _) => check(root, schema, value, &at)?,
-                (None, Some(Value::Bool(false))) => return fail(&format!("{name} is not known")),
-                (None, Some(rest)) => check(root, rest, value, &at)?,
-                (None, None) => {}
-            }
-        }
-    }
-    if let (Some(items), Some(item)) = (value.as_array(), schema.get("items")) {
-        if (items.len() as u64) < schema["minItems"].as_u64().unwrap_or(0) {
-            return fail("too short");
-        }
-        items.iter().enumerate().try_for_each(|(i, value)| check(root, item, value, &format!("{at}[{i}]")))?;
-    }
-    if let Some(one_of) = schema["oneOf"].as_array()
-        && one_of.iter().filter(|schema| check(root, schema, value, at).is_ok()).count() != 1
-    {
-        return fail("oneOf");
-    }
-    if schema.get("not").is_some_and(|not| check(root, not, value, at).is_ok()) {
-        return fail("not");
-    }
-    for schema in schema["allOf"].as_array().into_iter().flatten().chain([schema]) {
-        if let Some(condition) = schema.get("if") {
-            let branch = if check(root, condition, value, at).is_ok() { "then" } else { "else" };
-            schema.get(branch).map_or(Ok(()), |schema| check(root, schema, value, at))?;
-        }
-    }
-    Ok(())
-}
-
 // Python's jsonschema 4.26.0 on 2026-11-24, `Draft7Validator(schema).iter_errors(value)` over every file and row in
 // DIR/every-eval-ever with eval.schema.json and instance_level_eval.schema.json:
 //   4 aggregates, 59 rows, 0 errors
@@ -484,12 +412,12 @@ fn every_eval_ever_fits_its_schema_and_loses_nothing() {
         written.report.files.iter().map(|file| file.strip_prefix(&written.folder).unwrap().to_owned()).collect()
     };
     assert_eq!(names(&written), names(&again), "names do not change");
-    let (eval, instance) = (schema("eval"), schema("instance_level_eval"));
+    let (eval, instance) = (schema::read("eval"), schema::read("instance_level_eval"));
     let mut restored = Vec::new();
     for path in written.report.files.iter().filter(|path| path.extension().is_some_and(|ending| ending == "json")) {
         let aggregate = value(path);
         if let Some(schema) = &eval {
-            check(schema, schema, &aggregate, "").unwrap();
+            schema::check(schema, schema, &aggregate, "").unwrap();
         }
         let details = &aggregate["model_info"]["additional_details"];
         let model: ModelFacts = serde_json::from_str(details["weighbridge_model"].as_str().unwrap()).unwrap();
@@ -512,7 +440,7 @@ fn every_eval_ever_fits_its_schema_and_loses_nothing() {
             .collect();
         for row in &rows {
             if let Some(schema) = &instance {
-                check(schema, schema, row, "").unwrap();
+                schema::check(schema, schema, row, "").unwrap();
             }
             assert_eq!(row["evaluation_id"], aggregate["evaluation_id"]);
             assert!(row.get("evaluation_result_id").is_none_or(|id| ids.contains(&id)));
