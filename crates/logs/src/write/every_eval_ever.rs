@@ -320,6 +320,11 @@ fn row(record: &SampleRecord, score: Option<&Score>, first: bool, names: &Names)
         let others = all.iter().filter(|(name, _)| !metadata.contains_key(*name));
         let others = texts(others.map(|(name, value)| (name.as_str(), value.clone())).collect::<Vec<_>>());
         metadata.extend(others);
+        if record.answers.len() > 1 {
+            // The traces do not say whose they are.
+            let reasoning: Vec<_> = record.answers.iter().map(|answer| &answer.reasoning).collect();
+            metadata.extend(texts([("weighbridge_reasoning", json!(reasoning))]));
+        }
         if !record.metadata.is_empty() {
             metadata.extend(texts([("weighbridge_metadata", json!(record.metadata))]));
         }
