@@ -3,6 +3,7 @@
 //! An answer that a scorer cannot read is never simply wrong: it has a state of its own and no value.
 
 mod choice;
+mod code;
 mod exact;
 mod f1;
 mod includes;
@@ -44,6 +45,16 @@ pub enum ScorerSpec {
     },
     /// F1 of the words of the answer against a target.
     F1,
+    /// Python in the answer passes the tests of its row, shut in and within limits.
+    Code {
+        /// Seconds that a program may run.
+        #[serde(default = "code_seconds")]
+        timeout: f64,
+    },
+}
+
+const fn code_seconds() -> f64 {
+    10.0
 }
 
 /// A scorer as help shows it.
@@ -70,6 +81,7 @@ pub const SCORERS: &[ScorerHelp] = &[
     help("choice", "choice", "the answer names, by its letter or text, a choice that is a target"),
     help("regex", "regex:PATTERN", "what the pattern finds, or its group 1, is a target"),
     help("f1", "f1", "F1 of the words of the answer against a target, as SQuAD has it"),
+    help("code", "code[:timeout=SECONDS]", "Python in the answer passes the tests of its row, shut in by bubblewrap"),
 ];
 
 impl ScorerSpec {
@@ -83,7 +95,12 @@ impl ScorerSpec {
             None => (text.trim(), None),
         };
         let spec = match (name, setting) {
-            ("numeric", setting) => Self::Numeric { tolerance: setting.map_or(Ok(0.0), tolerance)? },
+            ("numeric", setting) => {
+                Self::Numeric { tolerance: number(setting, "numeric", "tolerance=").unwrap_or(Ok(0.0))? }
+            }
+            ("code", setting) => {
+                Self::Code { timeout: number(setting, "code", "timeout=").unwrap_or(Ok(code_seconds()))? }
+            }
             ("regex", Some(pattern)) if !pattern.is_empty() => {
                 regex::compile(pattern)?;
                 Self::Regex { pattern: pattern.to_owned() }
@@ -116,16 +133,17 @@ impl ScorerSpec {
             Self::Choice => "choice",
             Self::Regex { .. } => "regex",
             Self::F1 => "f1",
+            Self::Code { .. } => "code",
         }
     }
 }
 
-fn tolerance(setting: &str) -> Result<f64, String> {
-    let number = setting.strip_prefix("tolerance=").unwrap_or_default().trim().parse::<f64>();
-    number
-        .ok()
-        .filter(|number| number.is_finite() && *number >= 0.0)
-        .ok_or_else(|| format!("'{setting}' is no setting of the scorer 'numeric'; write numeric:tolerance=0.01"))
+/// The number of a setting, where there is one.
+fn number(setting: Option<&str>, scorer: &str, mark: &str) -> Option<Result<f64, String>> {
+    let setting = setting?;
+    let number = setting.strip_prefix(mark).unwrap_or_default().trim().parse::<f64>();
+    let usable = number.ok().filter(|number| number.is_finite() && *number >= 0.0);
+    Some(usable.ok_or_else(|| format!("'{setting}' is no setting of the scorer '{scorer}'; write {scorer}:{mark}N")))
 }
 
 /// A scorer made ready: what it needs is read and compiled once.
@@ -144,6 +162,7 @@ enum Kind {
     Choice(choice::Rules),
     Regex(fancy_regex::Regex),
     F1,
+    Code(f64),
 }
 
 /// What a scorer says about an answer.
@@ -184,6 +203,8 @@ impl Prepared {
             ScorerSpec::Choice => Kind::Choice(choice::Rules::new()?),
             ScorerSpec::Regex { pattern } => Kind::Regex(regex::compile(pattern)?),
             ScorerSpec::F1 => Kind::F1,
+            ScorerSpec::Code { timeout } if (0.001..=86_400.0).contains(timeout) => Kind::Code(*timeout),
+            ScorerSpec::Code { timeout } => return Err(format!("a program cannot be run for {timeout} s")),
         };
         Ok(Self { name: spec.name(), kind })
     }
@@ -225,6 +246,7 @@ impl Prepared {
             Kind::Choice(rules) => rules.score(answer, &record.choices, targets),
             Kind::Regex(pattern) => regex::score(pattern, answer, targets),
             Kind::F1 => f1::score(answer, targets),
+            Kind::Code(seconds) => code::score(*seconds, answer, record),
         }
     }
 }
@@ -239,6 +261,7 @@ impl Kind {
             | Self::Choice(_)
             | Self::Regex(_)
             | Self::F1 => true,
+            Self::Code(_) => false,
         }
     }
 }
@@ -251,10 +274,15 @@ const fn without_answer(record: &SampleRecord) -> SampleState {
     }
 }
 
+/// Whether an answer ended because there was no room for more.
+const fn cut_off(finish: Option<Finish>) -> bool {
+    matches!(finish, Some(Finish::MaxTokens | Finish::ContextFull))
+}
+
 /// The state of a sample whose answer cannot be read.
 fn unread(finish: Option<Finish>, text: &str, record: &SampleRecord) -> SampleState {
     match finish {
-        Some(Finish::MaxTokens | Finish::ContextFull) => SampleState::Truncated,
+        _ if cut_off(finish) => SampleState::Truncated,
         Some(Finish::Refused | Finish::Filtered) => SampleState::Refused,
         _ if text.trim().is_empty() && without_answer(record) != SampleState::Missing => record.state,
         _ => SampleState::WrongFormat,
