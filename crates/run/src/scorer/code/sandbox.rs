@@ -4,8 +4,9 @@
 //! The system is seen read-only and only in part; the home of the user is not seen at all. Where the walls cannot be
 //! put up nothing is run.
 
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io::{Read, Seek};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::process::{Child, Command};
 use std::sync::OnceLock;
@@ -67,6 +68,21 @@ for folder in ('/', '/usr', '/etc', '/program'):
     raise AssertionError(folder + ' can be written')
 import resource
 assert resource.getrlimit(resource.RLIMIT_AS)[0] <= 1 << 30
+children = []
+try:
+    for _ in range(200):
+        children.append(os.fork())
+        if children[-1] == 0:
+            import time
+            time.sleep(60)
+            os._exit(0)
+    raise AssertionError('processes are not limited')
+except BlockingIOError:
+    pass
+finally:
+    import signal
+    for child in children:
+        os.kill(child, signal.SIGKILL)
 ";
 
 /// Runs `code` and then `tests`. The error is why nothing can be run on this machine.
@@ -90,13 +106,15 @@ fn run_unprobed(code: &str, tests: &str, limit: Duration) -> Result<Outcome, Str
     for (name, text) in [("runner.py", RUNNER), ("code.py", code), ("tests.py", tests)] {
         fs_err::write(folder.path().join(name), text).map_err(io)?;
     }
+    // The user that a program of root runs as must be able to read it.
+    fs_err::set_permissions(folder.path(), Permissions::from_mode(0o755)).map_err(io)?;
     let (mut said, mut stated) = (tempfile::tempfile().map_err(io)?, tempfile::tempfile().map_err(io)?);
     // The name of the folder is random, and not seen within the walls.
     let secret = blake3::hash(folder.path().as_os_str().as_encoded_bytes()).to_hex().to_string();
     let mut given = tempfile::tempfile().map_err(io)?;
     std::io::Write::write_all(&mut given, format!("{secret}\n").as_bytes()).map_err(io)?;
     given.rewind().map_err(io)?;
-    let mut command = command(folder.path(), limit);
+    let mut command = command(folder.path(), limit, user_of(&secret));
     command.stdin(given).stdout(stated.try_clone().map_err(io)?).stderr(said.try_clone().map_err(io)?);
     let child = command.spawn().map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => {
@@ -116,14 +134,28 @@ fn run_unprobed(code: &str, tests: &str, limit: Duration) -> Result<Outcome, Str
     }
     // The walls themselves speak in their own name.
     match last.split(':').next() {
-        Some("bwrap" | "prlimit") => Err(format!("the program could not be shut in: {last}")),
+        Some("bwrap" | "prlimit" | "setpriv") => Err(format!("the program could not be shut in: {last}")),
         _ => Ok(Outcome::Failed(last)),
     }
 }
 
-fn command(folder: &Path, limit: Duration) -> Command {
+/// A user that nothing else runs as, so that no program takes the processes of another.
+fn user_of(secret: &str) -> u32 {
+    0x4000_0000 | u32::from_str_radix(secret.get(..7).unwrap_or_default(), 16).unwrap_or(0)
+}
+
+fn command(folder: &Path, limit: Duration, user: u32) -> Command {
     let mut command = Command::new("bwrap");
-    command.args(["--unshare-all", "--die-with-parent", "--new-session", "--clearenv", "--cap-drop", "ALL"]);
+    command.args(["--die-with-parent", "--new-session", "--clearenv", "--cap-drop", "ALL"]);
+    // The kernel does not count the processes of root, in whatever space of users: within the walls root becomes a user of
+    // the program alone.
+    let root = is_root();
+    if root {
+        command.args(["--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try"]);
+        command.args(["--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID", "--cap-add", "CAP_SETPCAP"]);
+    } else {
+        command.arg("--unshare-all");
+    }
     for system in ["/usr", "/bin", "/lib", "/lib32", "/lib64", "/etc/alternatives", "/etc/ld.so.cache"] {
         command.args(["--ro-bind-try", system, system]);
     }
@@ -131,12 +163,20 @@ fn command(folder: &Path, limit: Duration) -> Command {
     command.args(["--setenv", "PYTHONHASHSEED", "0", "--setenv", "HOME", "/scratch"]);
     command.arg("--ro-bind").arg(folder).arg(FOLDER);
     command.args(["--proc", "/proc", "--dev", "/dev", "--remount-ro", "/dev"]);
-    command.args(["--size", &FILES.to_string(), "--tmpfs", "/scratch", "--chdir", "/scratch"]);
+    command.args(["--perms", "1777", "--size", &FILES.to_string(), "--tmpfs", "/scratch", "--chdir", "/scratch"]);
     command.args(["--remount-ro", "/", "--"]);
     command.args(["prlimit", &format!("--as={MEMORY}"), &format!("--nproc={PROCESSES}"), &format!("--fsize={FILES}")]);
     command.args([&format!("--cpu={}", limit.as_secs() + 2), "--core=0", "--nofile=256", "--"]);
+    if root {
+        command.args(["setpriv", &format!("--reuid={user}"), &format!("--regid={user}"), "--clear-groups"]);
+        command.args(["--bounding-set=-all", "--inh-caps=-all", "--"]);
+    }
     command.args(["python3", "-I", "-B", &format!("{FOLDER}/runner.py")]);
     command
+}
+
+fn is_root() -> bool {
+    fs_err::metadata("/proc/self").is_ok_and(|process| process.uid() == 0)
 }
 
 /// Whether the program ended well; `None` where it had to be killed. With the process that is waited for its whole
