@@ -3,6 +3,7 @@
 //! The usual other names of these columns are known too. A file in which every row lacks one of them is refused, with the
 //! names that it has.
 
+use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::path::Path;
 
@@ -11,8 +12,8 @@ use weighbridge_core::{
     DatasetFacts, GenerationRequest, LoglikelihoodRequest, Message, Prompt, Protocol, Sampling, ScoreFacts, TaskFacts,
 };
 
-use crate::scorer::{self, ScorerSpec};
-use crate::{Ask, Scoring, Style, Task, TaskError, TaskOptions, TaskSample};
+use crate::scorer::ScorerSpec;
+use crate::{Ask, Scoring, Style, Task, TaskError, TaskOptions, TaskSample, lm_eval};
 
 /// Names of the question, most telling first.
 const INPUT: &[&str] = &["input", "question", "prompt"];
@@ -40,7 +41,7 @@ pub fn load(path: &Path, scorers: &[ScorerSpec], options: &TaskOptions) -> Resul
     let Some(first) = questions.first() else {
         return Err(TaskError::malformed(path, None, "it holds no question"));
     };
-    let scorers = if scorers.is_empty() { vec![default_scorer(first)] } else { scorers.to_vec() };
+    let scorers = if scorers.is_empty() { vec![default_scorer(path, first)?] } else { scorers.to_vec() };
     let protocol = options.protocol.unwrap_or(Protocol::Generate);
     if protocol == Protocol::Loglikelihood && questions.iter().any(|q| q.choices.is_empty()) {
         let what = "log-likelihoods compare choices, and a row has none; use --protocol generate";
@@ -48,9 +49,9 @@ pub fn load(path: &Path, scorers: &[ScorerSpec], options: &TaskOptions) -> Resul
     }
     let scoring = match protocol {
         Protocol::Generate => Scoring::Scorers(scorers),
-        Protocol::Loglikelihood => Scoring::Scorers(vec![ScorerSpec::Likeliest]),
+        Protocol::Loglikelihood => Scoring::LmEval(likeliest()),
     };
-    let samples: Vec<TaskSample> = questions.into_iter().map(|q| q.sample(protocol, options)).collect();
+    let samples = questions.into_iter().map(|q| q.sample(path, protocol, options)).collect::<Result<Vec<_>, _>>()?;
     check_ids(path, &samples)?;
     let name = task_name(path);
     let facts = TaskFacts {
@@ -72,23 +73,42 @@ pub fn load(path: &Path, scorers: &[ScorerSpec], options: &TaskOptions) -> Resul
 
 /// Adds what the header says of the scores.
 fn with_scores(facts: TaskFacts, scoring: &Scoring, path: &Path) -> Result<TaskFacts, TaskError> {
-    let Scoring::Scorers(specs) = scoring else { return Ok(facts) };
-    let scores: Vec<ScoreFacts> = specs
-        .iter()
-        .map(|spec| ScoreFacts { name: scorer::name(spec), higher_is_better: Some(true), ..ScoreFacts::default() })
-        .collect();
+    let names: Vec<String> = match scoring {
+        Scoring::Scorers(specs) => specs.iter().map(|spec| spec.name().to_owned()).collect(),
+        Scoring::LmEval(scoring) => scoring.score_names(),
+    };
+    let facts_of = |name| ScoreFacts { name, higher_is_better: Some(true), ..ScoreFacts::default() };
+    let scores: Vec<ScoreFacts> = names.into_iter().map(facts_of).collect();
     let json = serde_json::to_value(scoring).map_err(|e| TaskError::malformed(path, None, e.to_string()))?;
     Ok(TaskFacts { main_score: scores.first().map(|s| s.name.clone()), scores, scoring: Some(json), ..facts })
 }
 
 /// The scorer that the form of a question calls for.
-fn default_scorer(question: &Question) -> ScorerSpec {
-    if question.row.contains_key("instruction_id_list") {
-        ScorerSpec::Ifeval
-    } else if !question.choices.is_empty() {
-        ScorerSpec::Choice
+fn default_scorer(path: &Path, question: &Question) -> Result<ScorerSpec, TaskError> {
+    let name = if question.row.contains_key("instruction_id_list") {
+        "ifeval"
+    } else if question.choices.is_empty() {
+        "match"
     } else {
-        ScorerSpec::Match
+        "choice"
+    };
+    ScorerSpec::parse(name).map_err(|problem| TaskError::unsupported(path, problem))
+}
+
+/// The likeliest choice, by the sum of log-probabilities and by that a character: acc and acc_norm of lm-evaluation-harness.
+fn likeliest() -> lm_eval::Scoring {
+    let metric = |name: &str| lm_eval::MetricConfig {
+        metric: name.to_owned(),
+        aggregation: Some("mean".to_owned()),
+        higher_is_better: Some(true),
+        options: BTreeMap::new(),
+    };
+    lm_eval::Scoring {
+        output_type: lm_eval::OutputType::MultipleChoice,
+        filters: vec![lm_eval::FilterPipeline::none()],
+        metrics: vec![metric("acc"), metric("acc_norm")],
+        native: None,
+        target_delimiter: " ".to_owned(),
     }
 }
 
@@ -143,19 +163,27 @@ impl Question {
         })
     }
 
-    fn sample(self, protocol: Protocol, options: &TaskOptions) -> TaskSample {
+    fn sample(self, path: &Path, protocol: Protocol, options: &TaskOptions) -> Result<TaskSample, TaskError> {
         let ask = match protocol {
             Protocol::Generate => Ask::Generate(vec![self.request(options)]),
             Protocol::Loglikelihood => Ask::Loglikelihood(self.continuations()),
         };
         let Self { id, index, group, choices, target, row, .. } = self;
         // What stands elsewhere in the record is not kept twice.
-        let rest: Map<String, Value> = row
+        let mut rest: Map<String, Value> = row
             .into_iter()
             .filter(|(name, _)| ![INPUT, TARGET, CHOICES, ID, GROUP].concat().contains(&name.as_str()))
             .collect();
+        if protocol == Protocol::Loglikelihood {
+            let gold: Vec<usize> = target.iter().filter_map(|target| position(&choices, target)).collect();
+            if gold.is_empty() {
+                let problem = format!("the target '{}' is no letter, text or index of a choice", target.join(", "));
+                return Err(TaskError::malformed(path, format!("row {}", index + 1), problem));
+            }
+            rest.insert("gold".to_owned(), Value::from(gold));
+        }
         let doc = (!rest.is_empty()).then_some(Value::Object(rest));
-        TaskSample { id, index, group, ask, choices, target, doc }
+        Ok(TaskSample { id, index, group, ask, choices, target, doc })
     }
 
     fn request(&self, options: &TaskOptions) -> GenerationRequest {
@@ -187,6 +215,14 @@ impl Question {
             |choice: &String| LoglikelihoodRequest { context: context.clone(), continuation: format!(" {choice}") };
         self.choices.iter().map(request).collect()
     }
+}
+
+/// The choice that a target means: by its letter, else by its text, else by its index from 0.
+fn position(choices: &[String], target: &str) -> Option<usize> {
+    let target = target.trim();
+    let letter = ('A'..='Z').take(choices.len()).position(|letter| target.eq_ignore_ascii_case(&letter.to_string()));
+    let text = || choices.iter().position(|choice| choice.trim() == target);
+    letter.or_else(text).or_else(|| target.parse().ok().filter(|at| *at < choices.len()))
 }
 
 /// A list of texts: as such, as JSON within a text, or divided by bars.

@@ -26,7 +26,7 @@ pub struct Scorer {
 #[derive(Debug)]
 enum Ready {
     LmEval(lm_eval::Prepared),
-    Scorers(Vec<ScorerSpec>),
+    Scorers(Vec<scorer::Prepared>),
 }
 
 impl Scorer {
@@ -37,7 +37,9 @@ impl Scorer {
     pub fn new(scoring: &Scoring) -> Result<Self, String> {
         let ready = match scoring {
             Scoring::LmEval(scoring) => Ready::LmEval(lm_eval::Prepared::new(scoring)?),
-            Scoring::Scorers(specs) => Ready::Scorers(specs.clone()),
+            Scoring::Scorers(specs) => {
+                Ready::Scorers(specs.iter().map(scorer::Prepared::new).collect::<Result<_, _>>()?)
+            }
         };
         Ok(Self { ready })
     }
@@ -48,7 +50,7 @@ impl Scorer {
     pub fn score(&self, record: &SampleRecord) -> (SampleState, Vec<Score>) {
         let scores = match &self.ready {
             Ready::LmEval(prepared) => prepared.score(record),
-            Ready::Scorers(specs) => specs.iter().map(|spec| scorer::score(spec, record)).collect(),
+            Ready::Scorers(scorers) => scorers.iter().map(|scorer| scorer.score(record)).collect(),
         };
         with_state(scores)
     }
