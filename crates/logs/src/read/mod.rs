@@ -4,6 +4,7 @@
 
 mod alpaca_eval;
 mod every_eval_ever;
+mod fields;
 mod helm;
 mod inspect;
 mod lm_eval;
