@@ -44,13 +44,18 @@ fn kind(head: &[u8]) -> Option<Kind> {
         let mut parts = path.strip_prefix("results.").unwrap_or_default().splitn(2, '.').skip(1);
         parts.next().is_some_and(|key| key == "alias" || key.contains(',') || key.ends_with("_stderr"))
     };
-    let about = ["versions", "configs", "config", "n-shot", "group_subtasks", "config.model"].iter().any(|key| has(key));
+    let about =
+        ["versions", "configs", "config", "n-shot", "group_subtasks", "config.model"].iter().any(|key| has(key));
     let ours = has("results.results") || has("results.prompts") || has("results.version");
     (has("results") && !ours && (about || paths.len() > 1000) && paths.iter().any(metric)).then_some(Kind::Results)
 }
 
 /// Files of a folder and of those in it, in the order of names.
-fn walk(folder: &Path, depth: usize, take: &mut dyn FnMut(PathBuf) -> Result<bool, LogError>) -> Result<bool, LogError> {
+fn walk(
+    folder: &Path,
+    depth: usize,
+    take: &mut dyn FnMut(PathBuf) -> Result<bool, LogError>,
+) -> Result<bool, LogError> {
     for path in fields::listing(folder)? {
         let go_on = if path.is_dir() { depth == 0 || walk(&path, depth - 1, take)? } else { take(path)? };
         if !go_on {
@@ -128,7 +133,11 @@ fn runs(source: &Source, notes: &mut Vec<String>) -> Result<Vec<RunFiles>, LogEr
                 if let Some(first) = &run.results {
                     let problem = "two files of results without a time in their names: which samples belong to which \
                                    cannot be told; read them one by one";
-                    return Err(LogError::malformed(&path, None, format!("{problem} (the other is {})", first.display())));
+                    return Err(LogError::malformed(
+                        &path,
+                        None,
+                        format!("{problem} (the other is {})", first.display()),
+                    ));
                 }
                 run.results = Some(path);
             }
@@ -137,7 +146,9 @@ fn runs(source: &Source, notes: &mut Vec<String>) -> Result<Vec<RunFiles>, LogEr
         Ok(true)
     })?;
     if found.values().any(|run| run.results.is_none()) {
-        notes.push("some samples have no file of results beside them: their model is known by the folder only".to_owned());
+        notes.push(
+            "some samples have no file of results beside them: their model is known by the folder only".to_owned(),
+        );
     }
     Ok(found.into_values().collect())
 }
@@ -153,9 +164,12 @@ fn read(source: &Source, sink: &mut dyn Sink) -> Result<ReadReport, LogError> {
 fn read_run(files: &RunFiles, sink: &mut dyn Sink, report: &mut ReadReport) -> Result<(), LogError> {
     let stated = match &files.results {
         Some(path) => Some(Results::read(path, report)?),
-        None => files.samples.first().and_then(|path| beside(path)).map(|path| Results::read(&path, report)).transpose()?,
+        None => {
+            files.samples.first().and_then(|path| beside(path)).map(|path| Results::read(&path, report)).transpose()?
+        }
     };
-    let mut header = stated.as_ref().map_or_else(|| bare_header(&files.samples), |results| Ok(results.header.clone()))?;
+    let mut header =
+        stated.as_ref().map_or_else(|| bare_header(&files.samples), |results| Ok(results.header.clone()))?;
     let mut tasks = Vec::new();
     for path in &files.samples {
         let name = task_of(path, &header.tasks);
@@ -175,7 +189,8 @@ fn read_run(files: &RunFiles, sink: &mut dyn Sink, report: &mut ReadReport) -> R
     let model = header.models.first().map(|model| model.name.clone()).unwrap_or_default();
     sink.begin(header)?;
     for (task, mut rows, filters, protocol, main) in tasks {
-        let reading = sample::Reading { task: &task, model: &model, filters: &filters, protocol, main: main.as_deref() };
+        let reading =
+            sample::Reading { task: &task, model: &model, filters: &filters, protocol, main: main.as_deref() };
         let mut repeated = 0_u64;
         while let Some(rows) = rows.next_sample()? {
             repeated += u64::from(rows.epoch > 1);

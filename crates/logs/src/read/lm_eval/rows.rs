@@ -79,7 +79,8 @@ impl Rows {
         let compressed = !source.head().starts_with(&bytes[..n]);
         let list = source.head().iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[');
         let plain = if compressed || list { Plain::Unfolded(unfold(path, list)?) } else { Plain::Itself };
-        let mut rows = Self { path: path.to_owned(), plain, groups: Vec::new().into_iter(), readers: Vec::new(), first: None };
+        let mut rows =
+            Self { path: path.to_owned(), plain, groups: Vec::new().into_iter(), readers: Vec::new(), first: None };
         rows.find()?;
         Ok(rows)
     }
@@ -172,8 +173,9 @@ impl Rows {
             let at = format!("line {}", place.line);
             let text = self.row(i, place.offset)?;
             let value = fields::parse(&text).map_err(|error| malformed(&self.path, place.line, &error))?;
-            let row = Fields::object(value)
-                .map_err(|found| LogError::malformed(&self.path, at.clone(), format!("a row must be an object, not {found}")))?;
+            let row = Fields::object(value).map_err(|found| {
+                LogError::malformed(&self.path, at.clone(), format!("a row must be an object, not {found}"))
+            })?;
             rows.push((row, at));
         }
         Ok(Some(SampleRows { doc: group.doc, epoch: group.epoch, rows, path: self.path.clone() }))

@@ -1,9 +1,7 @@
 //! The rows of one sample, made one record.
 
 use serde_json::{Map, Value};
-use weighbridge_core::{
-    ContinuationScore, ModelAnswer, Protocol, SampleKey, SampleRecord, SampleState, Score,
-};
+use weighbridge_core::{ContinuationScore, ModelAnswer, Protocol, SampleKey, SampleRecord, SampleState, Score};
 
 use super::rows::SampleRows;
 use crate::LogError;
@@ -91,7 +89,8 @@ pub(super) fn first_score(row: &Fields, filters: &[String]) -> Option<String> {
     let mut row = Fields::of(Some(Value::Object(row.rest_copy())));
     let filter = row.text("filter").or_else(|| filters.first().cloned()).unwrap_or_else(|| "none".to_owned());
     let stated = row.list("metrics").into_iter().find_map(|metric| metric.as_str().map(str::to_owned));
-    let metric = stated.or_else(|| row.into_rest().into_iter().map(|(key, _)| key).find(|key| !KNOWN.contains(&key.as_str())))?;
+    let metric = stated
+        .or_else(|| row.into_rest().into_iter().map(|(key, _)| key).find(|key| !KNOWN.contains(&key.as_str())))?;
     Some(format!("{metric},{filter}"))
 }
 
@@ -129,7 +128,11 @@ fn first_text(value: &Value) -> Option<String> {
 }
 
 /// One record from the rows of a sample.
-pub(super) fn record(reading: &Reading<'_>, sample: SampleRows, unknown: &mut Unknown) -> Result<SampleRecord, LogError> {
+pub(super) fn record(
+    reading: &Reading<'_>,
+    sample: SampleRows,
+    unknown: &mut Unknown,
+) -> Result<SampleRecord, LogError> {
     let mut record = SampleRecord {
         key: SampleKey {
             task: reading.task.to_owned(),
