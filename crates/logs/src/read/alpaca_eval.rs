@@ -93,10 +93,9 @@ fn read(source: &Source, sink: &mut dyn Sink) -> Result<ReadReport, LogError> {
         outside += u64::from(value.is_none() && stated.is_some());
         let state = if value.is_some() { SampleState::Scored } else { SampleState::HarnessError };
         let price = item.number("price_per_example");
-        let answer = item.take("output_2").map(|text| ModelAnswer {
-            text: Some(fields::as_text(text)),
-            ..ModelAnswer::default()
-        });
+        let answer = item
+            .take("output_2")
+            .map(|text| ModelAnswer { text: Some(fields::as_text(text)), ..ModelAnswer::default() });
         let mut metadata = BTreeMap::new();
         let group = item.text("dataset");
         let explanation = item.text("raw_completion");
@@ -135,7 +134,9 @@ fn read(source: &Source, sink: &mut dyn Sink) -> Result<ReadReport, LogError> {
         })))
     })?;
     if outside > 0 {
-        report.notes.push(format!("{outside} preferences do not lie from 1 to 2 and are taken as failures of the judge"));
+        report
+            .notes
+            .push(format!("{outside} preferences do not lie from 1 to 2 and are taken as failures of the judge"));
     }
     Ok(report)
 }
