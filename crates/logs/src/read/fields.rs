@@ -162,7 +162,7 @@ pub(super) const fn kind(value: &Value) -> &'static str {
 
 /// A number from 0 without a fraction.
 pub(super) fn count(value: &Value) -> Option<u64> {
-    let whole = |number: f64| number >= 0.0 && number < 9e15 && number.fract() == 0.0;
+    let whole = |number: f64| (0.0..9e15).contains(&number) && number.fract() == 0.0;
     value.as_u64().or_else(|| value.as_f64().filter(|&number| whole(number)).map(|number| number as u64))
 }
 

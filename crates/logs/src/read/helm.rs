@@ -429,17 +429,13 @@ fn request(record: &mut SampleRecord, known: &Known<'_>, mut state: Fields, furt
             ..ModelAnswer::default()
         });
     }
-    if !further {
-        for key in ["num_train_instances", "prompt_truncated", "num_conditioning_tokens", "annotations"] {
-            record.metadata.extend(state.take(key).map(|value| (key.to_owned(), value)));
+    for key in ["num_train_instances", "prompt_truncated", "num_conditioning_tokens", "annotations"] {
+        if let Some(value) = state.take(key) {
+            record.metadata.entry(key.to_owned()).or_insert(value);
         }
-        if !mapping.is_empty() {
-            record.metadata.insert("output_mapping".to_owned(), mapping.into());
-        }
-    } else {
-        for key in ["num_train_instances", "prompt_truncated", "num_conditioning_tokens"] {
-            state.take(key);
-        }
+    }
+    if !mapping.is_empty() {
+        record.metadata.entry("output_mapping".to_owned()).or_insert(mapping.into());
     }
     result.take("embedding");
     // The settings of requests are those of the run.

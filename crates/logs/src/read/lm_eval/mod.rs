@@ -251,7 +251,7 @@ fn task_of(path: &Path, tasks: &[TaskFacts]) -> String {
 
 /// A header for samples without results: the model is what their folder is called.
 fn bare_header(samples: &[PathBuf]) -> Result<RunHeader, LogError> {
-    let first = samples.first().map(PathBuf::as_path).unwrap_or(Path::new(""));
+    let first = samples.first().map_or(Path::new(""), PathBuf::as_path);
     let full = std::path::absolute(first).unwrap_or_else(|_| first.to_owned());
     let folder = full.parent().and_then(Path::file_name).map(|name| name.to_string_lossy().replace("__", "/"));
     let name = folder.filter(|name| !name.is_empty()).unwrap_or_else(|| "unknown".to_owned());

@@ -135,7 +135,7 @@ impl ByTask {
         });
         let in_group = |members: &Value| members.as_array().is_some_and(|list| list.iter().any(|one| one == name));
         let groups = subtasks.iter().filter(|(_, members)| in_group(members)).map(|(group, _)| group.clone()).collect();
-        let scores = self.scores(name, config.list("metric_list"));
+        let scores = self.scores(name, &config.list("metric_list"));
         let shots = |value: Option<&Value>| value.and_then(fields::count).map(|shots| shots as u32);
         TaskFacts {
             name: name.to_owned(),
@@ -157,7 +157,7 @@ impl ByTask {
         result.get("sample_len").and_then(fields::count)
     }
 
-    fn scores(&self, name: &str, metrics: Vec<Value>) -> Vec<ScoreFacts> {
+    fn scores(&self, name: &str, metrics: &[Value]) -> Vec<ScoreFacts> {
         let stated = self.results.get(name).and_then(Value::as_object);
         let keys = stated.into_iter().flatten().filter(|(key, value)| {
             !NOT_SCORES.contains(&key.as_str()) && without_error(key).is_none() && !value.is_string()

@@ -119,15 +119,12 @@ impl Rows {
                 again.map_err(|_| error)
             });
             let key = key.map_err(|error| malformed(&self.path, line, &error))?;
-            let doc = match &key.doc_id {
-                None => return Err(LogError::malformed(&self.path, format!("line {line}"), "no doc_id in this row")),
-                Some(value) => match fields::count(value).or_else(|| value.as_str()?.parse().ok()) {
-                    Some(doc) => doc,
-                    None => {
-                        let problem = format!("doc_id is not a position from 0 but {value}");
-                        return Err(LogError::malformed(&self.path, format!("line {line}"), problem));
-                    }
-                },
+            let Some(value) = &key.doc_id else {
+                return Err(LogError::malformed(&self.path, format!("line {line}"), "no doc_id in this row"));
+            };
+            let Some(doc) = fields::count(value).or_else(|| value.as_str()?.parse().ok()) else {
+                let problem = format!("doc_id is not a position from 0 but {value}");
+                return Err(LogError::malformed(&self.path, format!("line {line}"), problem));
             };
             let epoch = match key.filter {
                 // Rows of old versions do not say their filter: those of one document are taken in order.
@@ -189,7 +186,7 @@ impl Rows {
         }
         let (reader, at) = &mut self.readers[i];
         let io = || LogError::io("read", &self.path);
-        reader.seek_relative(offset as i64 - *at as i64).map_err(io())?;
+        reader.seek_relative(offset.cast_signed() - (*at).cast_signed()).map_err(io())?;
         let mut text = Vec::new();
         let n = reader.read_until(b'\n', &mut text).map_err(io())?;
         *at = offset + n as u64;
