@@ -211,3 +211,44 @@ fn promptfoo_tables_without_results() {
     assert_eq!((runs[0].sum("score"), samples[1].answers[0].text.as_deref()), (1.0, Some("y")));
     assert_eq!(samples[0].input, Some(Prompt::Text("Hi 1".to_owned())));
 }
+
+#[test]
+fn files_of_other_programs_are_left_alone() {
+    let Some(root) = weighbridge_reference::path("data/formats") else { return };
+    let mut folders = vec![root.join("inspect_ai"), root.join("every_eval_ever")];
+    let mut files = 0;
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            files += 1;
+            let source = weighbridge_logs::Source::open(&path).unwrap();
+            for format in weighbridge_logs::FORMATS {
+                let ours = ["lm-eval", "helm", "promptfoo", "swe-bench", "alpaca-eval"].contains(&format.name);
+                assert!(!(ours && format.matches(&source)), "{} is taken for {}", path.display(), format.name);
+            }
+        }
+    }
+    assert!(files > 20, "{files}");
+}
+
+#[test]
+fn lm_eval_compressed_files_read_alike() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/lm_eval");
+    let name = "samples_wb_two_2026-11-24T20-04-13.840796.jsonl";
+    let packed = tempfile::tempdir().unwrap();
+    let path = packed.path().join(format!("{name}.zst"));
+    let text = std::fs::read(folder.join(name)).unwrap();
+    std::fs::write(&path, zstd::encode_all(&text[..], 3).unwrap()).unwrap();
+    let (plain, _) = runs(&folder.join(name));
+    let (unpacked, _) = runs(&path);
+    assert_eq!(plain[0].samples.len(), 6);
+    // The results beside the file tell the model; without them it is the name of the folder.
+    assert!(plain[0].header.models[0].name.ends_with("smollm2-f32"));
+    let answers =
+        |run: &common::Run| run.samples.iter().map(|s| (s.scores.clone(), s.answers.clone())).collect::<Vec<_>>();
+    assert_eq!(answers(&plain[0]), answers(&unpacked[0]));
+}
