@@ -7,6 +7,7 @@ mod every_eval_ever;
 mod fields;
 mod helm;
 mod inspect;
+mod json;
 mod lm_eval;
 mod promptfoo;
 mod swe_bench;
