@@ -313,6 +313,11 @@ impl Fields {
         self.take_if(name, |value| seconds(value.as_str()?))
     }
 
+    /// Puts a member back.
+    pub(super) fn put(&mut self, name: &str, value: Value) {
+        self.map.insert(name.to_owned(), value);
+    }
+
     /// The object within, with its path.
     pub(super) fn object(&mut self, name: &str, unknown: &mut Unknown) -> Self {
         let path = join(&self.path, name);

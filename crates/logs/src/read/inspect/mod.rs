@@ -44,7 +44,8 @@ fn sniff(source: &Source) -> bool {
         return is_log(source);
     }
     has_parts(source.path())
-        || files(source.path()).is_ok_and(|files| files.iter().take(LOOKED_AT).any(|file| is_log_at(file)))
+        || files(source.path())
+            .is_ok_and(|files| files.iter().take(LOOKED_AT).any(|file| file.is_dir() || is_log_at(file)))
 }
 
 fn has_parts(folder: &Path) -> bool {

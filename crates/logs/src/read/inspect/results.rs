@@ -94,7 +94,10 @@ impl Results {
         let items: Vec<Value> = self
             .scores
             .iter()
-            .map(|stated| serde_json::json!({ "name": stated.scorer, "params": stated.params }))
+            .map(|stated| match &stated.params {
+                Some(params) => serde_json::json!({ "name": stated.scorer, "params": params }),
+                None => serde_json::json!({ "name": stated.scorer }),
+            })
             .collect();
         (!items.is_empty()).then_some(Value::Array(items))
     }
