@@ -456,6 +456,17 @@ pub(super) fn top_keys(head: &[u8]) -> Vec<String> {
 mod tests {
     use super::*;
 
+    /// Gives one byte at a time.
+    struct OneByOne<'a>(&'a [u8]);
+    impl Read for OneByOne<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let count = self.0.len().min(1);
+            buffer[..count].copy_from_slice(&self.0[..count]);
+            self.0 = &self.0[count..];
+            Ok(count)
+        }
+    }
+
     #[test]
     fn constants_that_json_does_not_know_become_null() {
         let text = r#"{"a":NaN,"b":[Infinity,-Infinity,-1,1e-3],"NaN":"NaN -Infinity \" NaN","c":-0.5}"#;
@@ -466,15 +477,6 @@ mod tests {
         assert_eq!(whole, want);
         assert_eq!(meter.not_numbers(), 3);
         // However the input is cut.
-        struct OneByOne<'a>(&'a [u8]);
-        impl Read for OneByOne<'_> {
-            fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-                let count = self.0.len().min(1);
-                buffer[..count].copy_from_slice(&self.0[..count]);
-                self.0 = &self.0[count..];
-                Ok(count)
-            }
-        }
         let mut cut = String::new();
         Tolerant::new(OneByOne(text.as_bytes()), &Meter::default()).read_to_string(&mut cut).unwrap();
         assert_eq!(cut, want);

@@ -34,6 +34,15 @@ const NEWEST: u64 = 2;
 pub(super) struct Scorer {
     pub(super) name: String,
     pub(super) grader: Option<String>,
+    /// Names of its scores where it gives an object of values: `scorer/key`.
+    pub(super) parts: Vec<String>,
+}
+
+impl Scorer {
+    /// Names of the scores that it gives.
+    pub(super) fn scores(&self) -> &[String] {
+        if self.parts.is_empty() { std::slice::from_ref(&self.name) } else { &self.parts }
+    }
 }
 
 /// What samples need to know of their log.
@@ -150,14 +159,11 @@ pub(super) fn read(path: &Path, members: Map<String, Value>, report: &mut ReadRe
         dataset: location.or(name).map(|source| DatasetFacts { source, size, ..DatasetFacts::default() }),
         samples,
         epochs,
-        main_score: scorers.first().map(|scorer| scorer.name.clone()),
+        main_score: scorers.first().and_then(|scorer| scorer.scores().first().cloned()),
         scores: scorers
             .iter()
-            .map(|Scorer { name, grader }| ScoreFacts {
-                name: name.clone(),
-                grader: grader.clone(),
-                ..ScoreFacts::default()
-            })
+            .flat_map(|scorer| scorer.scores().iter().map(move |name| (name, &scorer.grader)))
+            .map(|(name, grader)| ScoreFacts { name: name.clone(), grader: grader.clone(), ..ScoreFacts::default() })
             .collect(),
         scoring: scorers_stated.or_else(|| results.scoring()),
         ..TaskFacts::default()
@@ -264,7 +270,7 @@ fn scorers(stated: Option<&Value>) -> Vec<Scorer> {
             let item = item.as_array().and_then(|items| items.first()).unwrap_or(item);
             let name = short(item.get("name")?.as_str()?);
             let grader = ["options", "params", "metadata"].iter().find_map(|part| grader(item.get(*part)));
-            Some(Scorer { name, grader })
+            Some(Scorer { name, grader, parts: Vec::new() })
         })
         .collect()
 }

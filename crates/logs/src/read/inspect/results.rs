@@ -84,7 +84,19 @@ impl Results {
             {
                 scorer.grader = scorer.grader.take().or_else(|| stated.grader.clone());
             } else if !listed {
-                scorers.push(Scorer { name: stated.scorer.clone(), grader: stated.grader.clone() });
+                let (name, grader) = (stated.scorer.clone(), stated.grader.clone());
+                scorers.push(Scorer { name, grader, parts: Vec::new() });
+            }
+            // A number behind the name is a second use of the scorer (`match1`), another name a key of its values.
+            let bare = stated.name.trim_end_matches(|c: char| c.is_ascii_digit());
+            if bare != stated.scorer
+                && stated.name != stated.scorer
+                && let Some(scorer) = scorers.iter_mut().find(|scorer| scorer.name == stated.scorer)
+            {
+                let part = format!("{}/{}", stated.scorer, stated.name);
+                if !scorer.parts.contains(&part) {
+                    scorer.parts.push(part);
+                }
             }
         }
     }

@@ -148,7 +148,7 @@ pub(super) fn scores(
     };
     for scorer in &context.scorers {
         if !stated.contains_key(&scorer.name) {
-            scores.push(blank(&scorer.name, scorer.grader.clone()));
+            scores.extend(scorer.scores().iter().map(|name| blank(name, scorer.grader.clone())));
         }
     }
     for (name, score) in stated {
@@ -235,14 +235,14 @@ mod tests {
 
     fn of(stated: Value, outcome: Outcome<'_>) -> Vec<(String, SampleState, Option<f64>)> {
         let context = Context {
-            scorers: vec![Scorer { name: "a".into(), grader: None }, Scorer { name: "b".into(), grader: None }],
+            scorers: ["a", "b"].map(|name| Scorer { name: name.into(), ..Scorer::default() }).into(),
             ..Context::default()
         };
         let (scores, _) = scores(Some(stated), outcome, &context, &mut Unknown::new());
         scores.into_iter().map(|score| (score.name, score.state, score.value)).collect()
     }
 
-    fn one(value: Value) -> (SampleState, Option<f64>) {
+    fn one(value: &Value) -> (SampleState, Option<f64>) {
         let found = of(json!({"a": {"value": value}, "b": {"value": 0}}), Outcome::default());
         (found[0].1, found[0].2)
     }
@@ -261,11 +261,11 @@ mod tests {
             (json!(7.25), 7.25),
             (json!("0.5"), 0.5),
         ] {
-            assert_eq!(one(value.clone()), (Scored, Some(number)), "{value}");
+            assert_eq!(one(&value), (Scored, Some(number)), "{value}");
         }
-        assert_eq!(one(json!(null)), (Missing, None));
-        assert_eq!(one(json!("NaN")), (Missing, None));
-        assert_eq!(one(json!("perhaps")), (WrongFormat, None));
+        assert_eq!(one(&json!(null)), (Missing, None));
+        assert_eq!(one(&json!("NaN")), (Missing, None));
+        assert_eq!(one(&json!("perhaps")), (WrongFormat, None));
     }
 
     #[test]
