@@ -107,7 +107,7 @@ fn swe_bench_of_the_field() {
 }
 
 /// Characters of all patches.
-const PATCHES: usize = 292974;
+const PATCHES: usize = 292_974;
 
 #[test]
 fn swe_bench_splits_and_errors() {

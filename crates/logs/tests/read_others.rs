@@ -1,5 +1,7 @@
 //! Logs of lm-evaluation-harness and promptfoo: every real file, with numbers counted apart from this code.
 
+#![expect(clippy::unwrap_used, reason = "a helper of a test stops where the test would")]
+
 mod common;
 
 use std::path::Path;
