@@ -112,8 +112,22 @@ fn likeliest() -> lm_eval::Scoring {
     }
 }
 
-/// File name without its endings.
+/// File name without its endings; with that of its folder where it is only the name of a split.
 fn task_name(path: &Path) -> String {
+    let name = bare(path);
+    let folder = path.parent().and_then(Path::file_name).map(|folder| folder.to_string_lossy().into_owned());
+    match folder {
+        Some(folder)
+            if ["test", "train", "dev", "val", "valid", "validation", "data", "input_data"]
+                .contains(&name.as_str()) =>
+        {
+            folder
+        }
+        _ => name,
+    }
+}
+
+fn bare(path: &Path) -> String {
     let mut name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
     for ending in [".gz", ".jsonl", ".json", ".csv", ".tsv"] {
         if let Some(rest) = name.strip_suffix(ending).filter(|rest| !rest.is_empty()) {

@@ -7,6 +7,7 @@ use weighbridge_core::{EventKind, LogLine, RunHeader, SampleRecord, SampleState,
 use weighbridge_logs::{LogError, Sink};
 use weighbridge_run::{Aggregate, Aggregator, Bootstrap, Scoring};
 use weighbridge_stats::Interval;
+use weighbridge_stats::proportion::wilson;
 
 use crate::render::reply::dollars;
 use crate::render::table::Rows;
@@ -52,6 +53,8 @@ pub struct Line {
     states: StateCounts,
     output_tokens: Option<u64>,
     cost_usd: Option<f64>,
+    /// The model ran in this process: its calls have no price.
+    own_machine: bool,
 }
 
 impl Sink for Summary {
@@ -149,11 +152,25 @@ impl Summary {
                 line.states.scored.to_string(),
                 not_scored(&line),
                 line.output_tokens.map_or_else(|| "?".to_owned(), |n| n.to_string()),
-                line.cost_usd.map_or_else(|| "?".to_owned(), |usd| dollars(weighbridge_core::Usd(usd))),
+                match line.cost_usd {
+                    _ if line.own_machine => "own machine".to_owned(),
+                    None => "?".to_owned(),
+                    Some(usd) => dollars(weighbridge_core::Usd(usd)),
+                },
             ]);
         }
         rows
     }
+}
+
+/// The 95 % interval of a mean: Wilson's where every score is 0 or 1, else Student's. Scores between 0 and 1 have the
+/// variance `p (1 - p) n / (n - 1)` only where each is one of its ends.
+fn interval(value: f64, error: f64, n: f64) -> Option<Interval> {
+    let binary = (0.0..=1.0).contains(&value) && (error * error * (n - 1.0) - value * (1.0 - value)).abs() < 1e-9;
+    if binary {
+        return wilson((value * n).round() as u64, n as u64, 0.95).ok();
+    }
+    Interval::student(value, error, n - 1.0, 0.95).ok()
 }
 
 /// The states of samples without a score, and what the value would be with all of them wrong or right.
@@ -182,7 +199,7 @@ impl Side {
     fn line(&self, task: &str, model: &str, main: bool, aggregate: Aggregate) -> Line {
         let freedom = aggregate.states.scored as f64 - 1.0;
         let known = aggregate.value.zip(aggregate.standard_error);
-        let interval = known.and_then(|(value, error)| Interval::student(value, error, freedom, 0.95).ok());
+        let interval = known.and_then(|(value, error)| interval(value, error, freedom + 1.0));
         let bounds = aggregate.bounds.filter(|_| aggregate.states.unscored() > 0);
         Line {
             task: task.to_owned(),
@@ -200,6 +217,7 @@ impl Side {
             states: aggregate.states,
             output_tokens: (self.uncounted == 0).then_some(self.output_tokens),
             cost_usd: (self.unpriced == 0 && !self.local).then_some(self.usd),
+            own_machine: self.local,
         }
     }
 }

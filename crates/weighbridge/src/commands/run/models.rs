@@ -1,6 +1,7 @@
 //! The models of a run.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::bail;
@@ -16,7 +17,7 @@ use crate::target::{self, Target};
 
 /// A model of the run, found but not yet opened.
 pub struct Contestant {
-    /// Name in the log, as the user wrote it.
+    /// Name in the log and in tables.
     pub name: String,
     /// What it is.
     pub target: Target,
@@ -38,16 +39,29 @@ pub struct Opened {
 /// A name means nothing, or stands there twice.
 pub fn find(args: &RunArgs, catalog: &Catalog) -> anyhow::Result<Vec<Contestant>> {
     let mut seen = BTreeSet::new();
-    let mut found = Vec::new();
+    let mut found: Vec<Contestant> = Vec::new();
     for name in &args.model {
         if !seen.insert(name) {
             bail!("'{name}' is named twice with --model");
         }
         let target = target::find(name, &args.hosted, catalog)?;
         let style = style(&target, args.style);
-        found.push(Contestant { name: name.clone(), target, style });
+        let short = short(name, &target);
+        let name = if found.iter().any(|other| other.name == short) { name.clone() } else { short };
+        found.push(Contestant { name, target, style });
     }
     Ok(found)
+}
+
+/// The name in tables: of a path its last part, without the ending of a file.
+fn short(name: &str, target: &Target) -> String {
+    match target {
+        Target::Local(path) if !path.starts_with("hf:") => {
+            let last = Path::new(path).file_name().map(|last| last.to_string_lossy().into_owned());
+            last.map_or_else(|| name.to_owned(), |last| last.strip_suffix(".gguf").unwrap_or(&last).to_owned())
+        }
+        _ => name.to_owned(),
+    }
 }
 
 fn style(target: &Target, asked: Option<StyleArg>) -> Option<Style> {
