@@ -28,6 +28,7 @@ mod models;
 mod program;
 mod providers;
 mod rank;
+mod run;
 mod server;
 mod together;
 mod weights;

@@ -53,14 +53,15 @@ pub fn find(args: &RunArgs, catalog: &Catalog) -> anyhow::Result<Vec<Contestant>
     Ok(found)
 }
 
-/// The name in tables: of a path its last part, without the ending of a file.
+/// The name in tables: of a path its last part, without the ending of a file; of a host the model without settings.
 fn short(name: &str, target: &Target) -> String {
     match target {
         Target::Local(path) if !path.starts_with("hf:") => {
             let last = Path::new(path).file_name().map(|last| last.to_string_lossy().into_owned());
             last.map_or_else(|| name.to_owned(), |last| last.strip_suffix(".gguf").unwrap_or(&last).to_owned())
         }
-        _ => name.to_owned(),
+        Target::Local(_) => name.to_owned(),
+        Target::Hosted(_) => name.split(',').next().unwrap_or(name).to_owned(),
     }
 }
 
