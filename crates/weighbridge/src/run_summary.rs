@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use weighbridge_core::{EventKind, LogLine, RunHeader, SampleRecord, SampleState, StateCounts};
+use weighbridge_core::{EventKind, LogLine, RunHeader, SampleKey, SampleRecord, SampleState, StateCounts};
 use weighbridge_logs::{LogError, Sink};
 use weighbridge_run::{Aggregate, Aggregator, Bootstrap, Scoring};
 use weighbridge_stats::Interval;
@@ -17,7 +17,6 @@ use crate::render::table::Rows;
 pub struct Summary {
     header: Option<RunHeader>,
     rows: BTreeMap<(String, String), Side>,
-    failed: Vec<String>,
     settled: Vec<String>,
 }
 
@@ -29,6 +28,8 @@ struct Side {
     /// Answers that state no tokens, or no price.
     uncounted: u64,
     unpriced: u64,
+    /// Texts asked for; none where likelihoods were.
+    written: u64,
     local: bool,
 }
 
@@ -68,12 +69,8 @@ impl Sink for Summary {
             LogLine::Sample(sample) => self.add(&sample),
             LogLine::Event(event) => {
                 let words = event.message.unwrap_or_default();
-                match event.kind {
-                    EventKind::ModelFailed => {
-                        self.failed.push(format!("{}: {words}", event.model.unwrap_or_default()));
-                    }
-                    EventKind::Decided => self.settled.push(words),
-                    _ => {}
+                if event.kind == EventKind::Decided {
+                    self.settled.push(words);
                 }
             }
             _ => {}
@@ -87,25 +84,19 @@ impl Summary {
     pub fn add(&mut self, sample: &SampleRecord) {
         let key = (sample.key.task.clone(), sample.key.model.clone());
         let header = self.header.as_ref();
-        let side = self.rows.entry(key).or_insert_with(|| Side::new(header, &sample.key.task));
+        let side = self.rows.entry(key).or_insert_with(|| Side::new(header, &sample.key));
         side.scores.add(&sample.key.sample, sample.state, &sample.scores);
         for answer in &sample.answers {
             match answer.usage.output {
                 Some(tokens) => side.output_tokens += tokens,
                 None => side.uncounted += u64::from(answer.text.is_some()),
             }
-            let local = answer.served_by.as_ref().is_some_and(|by| by.provider == weighbridge_core::LOCAL);
-            side.local |= local;
+            side.written += 1;
             match answer.cost.usd {
                 Some(usd) => side.usd += usd.0,
-                None => side.unpriced += u64::from(!local && answer.text.is_some()),
+                None => side.unpriced += u64::from(answer.text.is_some()),
             }
         }
-    }
-
-    /// Models that could not be asked to the end, with the reason.
-    pub fn failed(&self) -> &[String] {
-        &self.failed
     }
 
     /// What the stopping rule said.
@@ -151,7 +142,7 @@ impl Summary {
                 interval,
                 line.states.scored.to_string(),
                 not_scored(&line),
-                line.output_tokens.map_or_else(|| "?".to_owned(), |n| n.to_string()),
+                line.output_tokens.map_or_else(|| "-".to_owned(), |n| n.to_string()),
                 match line.cost_usd {
                     _ if line.own_machine => "own machine".to_owned(),
                     None => "?".to_owned(),
@@ -189,11 +180,14 @@ fn not_scored(line: &Line) -> String {
 }
 
 impl Side {
-    fn new(header: Option<&RunHeader>, task: &str) -> Self {
-        let facts = header.and_then(|h| h.tasks.iter().find(|facts| facts.name == *task)).cloned().unwrap_or_default();
+    fn new(header: Option<&RunHeader>, key: &SampleKey) -> Self {
+        let model = header.and_then(|h| h.models.iter().find(|facts| facts.name == key.model));
+        let local = model.is_some_and(|facts| facts.provider.as_deref() == Some(weighbridge_core::LOCAL));
+        let facts =
+            header.and_then(|h| h.tasks.iter().find(|facts| facts.name == key.task)).cloned().unwrap_or_default();
         let scoring: Option<Scoring> = facts.scoring.clone().and_then(|stated| serde_json::from_value(stated).ok());
         let scores = Aggregator::new(&facts, scoring.as_ref(), Bootstrap::default());
-        Self { scores, output_tokens: 0, usd: 0.0, uncounted: 0, unpriced: 0, local: false }
+        Self { scores, output_tokens: 0, usd: 0.0, uncounted: 0, unpriced: 0, written: 0, local }
     }
 
     fn line(&self, task: &str, model: &str, main: bool, aggregate: Aggregate) -> Line {
@@ -215,7 +209,7 @@ impl Side {
             lm_eval_value: aggregate.lm_eval_value,
             lm_eval_standard_error: aggregate.lm_eval_standard_error,
             states: aggregate.states,
-            output_tokens: (self.uncounted == 0).then_some(self.output_tokens),
+            output_tokens: (self.uncounted == 0 && self.written > 0).then_some(self.output_tokens),
             cost_usd: (self.unpriced == 0 && !self.local).then_some(self.usd),
             own_machine: self.local,
         }

@@ -342,7 +342,8 @@ fn pool(config: &TaskConfig, dataset: &Dataset<'_>) -> Result<Vec<Value>, TaskEr
 /// What the scores of a task mean, in the order of [`Scoring::score_names`].
 fn scores(scoring: &Scoring) -> Vec<ScoreFacts> {
     let facts = |name: String| {
-        let metric = scoring.metrics.iter().find(|metric| name.rsplit_once(',').is_some_and(|(own, _)| own == metric.metric));
+        let metric =
+            scoring.metrics.iter().find(|metric| name.rsplit_once(',').is_some_and(|(own, _)| own == metric.metric));
         ScoreFacts {
             aggregation: metric.and_then(|metric| scoring.aggregation(metric)),
             higher_is_better: metric.and_then(|metric| metric.higher_is_better),
