@@ -6,6 +6,7 @@ mod choice;
 mod code;
 mod exact;
 mod f1;
+mod ifeval;
 mod includes;
 mod matching;
 mod numeric;
@@ -45,6 +46,8 @@ pub enum ScorerSpec {
     },
     /// F1 of the words of the answer against a target.
     F1,
+    /// The answer follows every instruction of its row of IFEval.
+    Ifeval,
     /// Python in the answer passes the tests of its row, shut in and within limits.
     Code {
         /// Seconds that a program may run.
@@ -81,6 +84,7 @@ pub const SCORERS: &[ScorerHelp] = &[
     help("choice", "choice", "the answer names, by its letter or text, a choice that is a target"),
     help("regex", "regex:PATTERN", "what the pattern finds, or its group 1, is a target"),
     help("f1", "f1", "F1 of the words of the answer against a target, as SQuAD has it"),
+    help("ifeval", "ifeval", "the answer follows every instruction of its row, as IFEval verifies them"),
     help("code", "code[:timeout=SECONDS]", "Python in the answer passes the tests of its row, shut in by bubblewrap"),
 ];
 
@@ -111,6 +115,7 @@ impl ScorerSpec {
             ("includes", None) => Self::Includes,
             ("choice", None) => Self::Choice,
             ("f1", None) => Self::F1,
+            ("ifeval", None) => Self::Ifeval,
             (name, Some(_)) if SCORERS.iter().any(|scorer| scorer.name == name) => {
                 return Err(format!("the scorer '{name}' has no setting"));
             }
@@ -133,6 +138,7 @@ impl ScorerSpec {
             Self::Choice => "choice",
             Self::Regex { .. } => "regex",
             Self::F1 => "f1",
+            Self::Ifeval => "ifeval",
             Self::Code { .. } => "code",
         }
     }
@@ -162,6 +168,7 @@ enum Kind {
     Choice(choice::Rules),
     Regex(fancy_regex::Regex),
     F1,
+    Ifeval(Box<ifeval::Ifeval>),
     Code(f64),
 }
 
@@ -203,6 +210,7 @@ impl Prepared {
             ScorerSpec::Choice => Kind::Choice(choice::Rules::new()?),
             ScorerSpec::Regex { pattern } => Kind::Regex(regex::compile(pattern)?),
             ScorerSpec::F1 => Kind::F1,
+            ScorerSpec::Ifeval => Kind::Ifeval(Box::new(ifeval::Ifeval::new()?)),
             ScorerSpec::Code { timeout } if (0.001..=86_400.0).contains(timeout) => Kind::Code(*timeout),
             ScorerSpec::Code { timeout } => return Err(format!("a program cannot be run for {timeout} s")),
         };
@@ -246,6 +254,7 @@ impl Prepared {
             Kind::Choice(rules) => rules.score(answer, &record.choices, targets),
             Kind::Regex(pattern) => regex::score(pattern, answer, targets),
             Kind::F1 => f1::score(answer, targets),
+            Kind::Ifeval(ifeval) => ifeval.score(answer, record),
             Kind::Code(seconds) => code::score(*seconds, answer, record),
         }
     }
@@ -261,7 +270,7 @@ impl Kind {
             | Self::Choice(_)
             | Self::Regex(_)
             | Self::F1 => true,
-            Self::Code(_) => false,
+            Self::Ifeval(_) | Self::Code(_) => false,
         }
     }
 }
