@@ -4,6 +4,8 @@
 mod code;
 #[path = "scorer/gsm8k.rs"]
 mod gsm8k;
+#[path = "scorer/ifeval.rs"]
+mod ifeval;
 #[path = "scorer/states.rs"]
 mod states;
 

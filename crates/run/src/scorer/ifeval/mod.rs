@@ -38,7 +38,7 @@ impl Ifeval {
         Ok(Self {
             punkt: Punkt::new()?,
             words: Words::new()?,
-            word: compile(r"[\p{L}\p{N}_]+")?,
+            word: compile(r"\w+")?,
             highlight: compile(r"\*[^\n*]*\*")?,
             double_highlight: compile(r"\*\*[^\n*]*\*\*")?,
             star_bullet: compile(r"(?m)^\s*\*[^*].*$")?,
