@@ -1,5 +1,7 @@
 //! The scorers as they are called: what they read out of answers, their states, and programs shut in.
 
+#![expect(clippy::expect_used, reason = "a test stops where its input is not as it should be")]
+
 #[path = "scorer/code.rs"]
 mod code;
 #[path = "scorer/gsm8k.rs"]

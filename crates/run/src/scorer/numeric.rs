@@ -289,21 +289,18 @@ fn without_tex_fractions(text: &str) -> String {
             let simple = |part: &str| !part.is_empty() && part.chars().all(|c| c.is_ascii_digit());
             (simple(above) && simple(below)).then_some((above, below, after))
         });
-        match parts {
-            Some((above, below, after)) => {
-                // A whole number before it makes a mixed number.
-                if out.chars().next_back().is_some_and(|c| c.is_ascii_digit()) {
-                    out.push(' ');
-                }
-                out.push_str(above);
-                out.push('/');
-                out.push_str(below);
-                rest = after;
-            }
-            None => {
+        if let Some((above, below, after)) = parts {
+            // A whole number before it makes a mixed number.
+            if out.ends_with(|c: char| c.is_ascii_digit()) {
                 out.push(' ');
-                rest = inner;
             }
+            out.push_str(above);
+            out.push('/');
+            out.push_str(below);
+            rest = after;
+        } else {
+            out.push(' ');
+            rest = inner;
         }
     }
     out.push_str(rest);

@@ -71,6 +71,7 @@ fn values() {
 
 #[test]
 fn an_answer_that_is_not_read_is_not_wrong() {
+    use SampleState::{HarnessError, Missing, ProviderError, Refused, Scored, Truncated, WrongFormat};
     let check = |spec: &str, text: Option<&str>, stated: SampleState, finish: Option<Finish>, expect: SampleState| {
         let mut record = record(text, &["1"]);
         record.state = stated;
@@ -80,7 +81,6 @@ fn an_answer_that_is_not_read_is_not_wrong() {
         assert_eq!(score.state, expect, "{spec} {text:?} {finish:?}");
         assert_eq!(score.value.is_some(), expect == SampleState::Scored);
     };
-    use SampleState::{HarnessError, Missing, ProviderError, Refused, Scored, Truncated, WrongFormat};
     check("numeric", None, ProviderError, None, ProviderError);
     check("numeric", None, Refused, None, Refused);
     check("numeric", None, Truncated, None, Truncated);

@@ -191,11 +191,10 @@ impl Punkt {
             return;
         }
         let starts = self.starts_sentence(next);
-        if (token.abbreviation || token.ellipsis) && !initial {
-            if starts == Some(true) || (next.is_upper() && self.starters.contains(next_kind)) {
-                token.ends = true;
-                return;
-            }
+        let may_start = starts == Some(true) || (next.is_upper() && self.starters.contains(next_kind));
+        if (token.abbreviation || token.ellipsis) && !initial && may_start {
+            token.ends = true;
+            return;
         }
         if initial || kind == "##number##" {
             let never_lower = initial && next.is_upper() && !self.words.contains_key(next_kind);
