@@ -179,7 +179,7 @@ fn rust_file(path: &str, text: &str) -> Vec<String> {
         if (code.starts_with("#[") || code.starts_with("#![")) && has_word(code, "allow") {
             report("allows a lint; use #[expect(lint, reason = \"...\")]");
         }
-        if has_word(code, "unsafe_code") && !path.starts_with(UNSAFE) {
+        if names_lint(code) && !path.starts_with(UNSAFE) {
             report(&format!("lifts the lint against unsafe code; write it safely, only {UNSAFE} may hold such code"));
         }
     }
@@ -191,7 +191,7 @@ fn unsafe_without_reason(path: &str, text: &str) -> Vec<String> {
     let mut findings = Vec::new();
     let lines: Vec<&str> = text.lines().collect();
     for (at, line) in lines.iter().enumerate() {
-        let lifts = path != THIS_FILE && has_word(line.split("//").next().unwrap_or_default(), "unsafe_code");
+        let lifts = path != THIS_FILE && names_lint(line.split("//").next().unwrap_or_default());
         let rest = lines[at..].iter().take_while(|line| !line.starts_with("use ")).copied().collect::<String>();
         if lifts && !rest.split(")]").next().unwrap_or_default().contains("reason = ") {
             findings.push(finding(path, at + 1, "lifts the lint against unsafe code; say there why it is needed"));
@@ -204,6 +204,16 @@ fn unsafe_without_reason(path: &str, text: &str) -> Vec<String> {
 fn may_print(path: &str) -> bool {
     ["crates/weighbridge/src/", "crates/reference/", "xtask/"].iter().any(|folder| path.starts_with(folder))
         || path.split('/').any(|part| ["tests", "benches", "examples"].contains(&part))
+}
+
+/// True where the lint against unsafe code is named as a lint: lm-evaluation-harness has a setting of the same name, a field
+/// (`unsafe_code:`) and a text (`"unsafe_code"`) here.
+fn names_lint(code: &str) -> bool {
+    let other = |at: usize| {
+        let (before, after) = (&code[..at], &code[at + "unsafe_code".len()..]);
+        before.ends_with(['"', '.']) || after.starts_with(": ") || after.starts_with("\\")
+    };
+    has_word(code, "unsafe_code") && code.match_indices("unsafe_code").any(|(at, _)| !other(at))
 }
 
 /// Whether `line` holds `word` on its own and not as a part of a longer one.

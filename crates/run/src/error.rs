@@ -36,7 +36,7 @@ pub enum TaskError {
 
 impl TaskError {
     /// For `map_err` on operations of the system.
-    pub(crate) fn io<'a>(path: &'a Path) -> impl FnOnce(std::io::Error) -> Self + 'a {
+    pub(crate) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Self + '_ {
         move |error| Self::Io { path: path.to_owned(), error }
     }
 

@@ -205,7 +205,7 @@ impl Question {
         if !self.choices.is_empty() {
             text.push('\n');
             for (letter, choice) in ('A'..).zip(&self.choices) {
-                text.push_str(&format!("\n{letter}. {choice}"));
+                text.extend(["\n", letter.encode_utf8(&mut [0; 4]), ". ", choice]);
             }
             text.push_str("\n\nAnswer with the letter of the right choice: \"Answer: X\".");
         }

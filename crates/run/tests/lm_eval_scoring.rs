@@ -4,7 +4,6 @@
 #![expect(clippy::unwrap_used, reason = "a helper of a test stops where the test would")]
 
 use std::collections::BTreeMap;
-use std::time::Instant;
 
 use serde_json::{Value, json};
 use weighbridge_core::SampleState::{Missing, ProviderError, Refused, Scored, Truncated, WrongFormat};
@@ -447,17 +446,4 @@ fn published_samples_score_as_they_were_logged() {
         n += 1;
     }
     assert_eq!(n, 10);
-}
-
-#[test]
-#[ignore = "a measurement: cargo test --release -p weighbridge-run --test lm_eval_scoring -- --ignored --nocapture"]
-fn samples_a_second() {
-    let scorer = Scorer::new(&Scoring::LmEval(gsm8k())).unwrap();
-    let text = "Janet sells 16 - 3 - 4 = 9 duck eggs a day. She makes 9 * 2 = $18 every day at the market.\n#### 18";
-    let record = answered(&[text], &["Janet has 9 left, so 9 * 2 = 18.\n#### 18"]);
-    let (n, began) = (200_000, Instant::now());
-    for _ in 0..n {
-        assert_eq!(scorer.score(&record).0, SampleState::Scored);
-    }
-    eprintln!("{:.0} samples a second", f64::from(n) / began.elapsed().as_secs_f64());
 }

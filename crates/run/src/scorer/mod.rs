@@ -193,6 +193,13 @@ impl Verdict {
     }
 }
 
+impl Kind {
+    /// True where the whole answer is looked at, and not what it comes to.
+    const fn compares_the_whole(&self) -> bool {
+        matches!(self, Self::Exact | Self::Match | Self::Includes)
+    }
+}
+
 impl Prepared {
     /// Makes a scorer ready.
     ///
@@ -233,6 +240,10 @@ impl Prepared {
             self.verdict(text, record)
         };
         match verdict {
+            // What was cut off may have gone on to the target.
+            Verdict::Scored { value: 0.0, .. } if cut_off(finish) && self.kind.compares_the_whole() => {
+                unscored(self.name, SampleState::Truncated, Some("cut off before a target came up".into()))
+            }
             Verdict::Scored { value, answer, explanation, parts } => Score {
                 value: Some(value.clamp(0.0, 1.0)),
                 answer: Some(answer),

@@ -8,7 +8,6 @@ use weighbridge_run::scorer::ScorerSpec;
 use super::{Format, HostedArgs, RunningArgs, SamplingArgs, number};
 
 /// Options of `run`.
-#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 #[derive(Debug, Args)]
 pub struct RunArgs {
     /// Tasks: a .jsonl, .json or .csv with `input` and `target` (and `choices`), or a task of lm-evaluation-harness (.yaml).

@@ -58,9 +58,10 @@ impl Models {
             if model.provider.as_deref() == Some(LOCAL) {
                 return Some(Availability::OpenWeights);
             }
-            let id = match catalog.resolve(model.model.as_ref().unwrap_or(&model.name)) {
-                Resolution::Exact(id) | Resolution::Alias(id) | Resolution::Normalised(id) => id,
-                _ => return None,
+            let name = model.model.as_ref().unwrap_or(&model.name);
+            let (Resolution::Exact(id) | Resolution::Alias(id) | Resolution::Normalised(id)) = catalog.resolve(name)
+            else {
+                return None;
             };
             match catalog.model(&id)?.access {
                 Access::OpenWeights => Some(Availability::OpenWeights),

@@ -22,6 +22,7 @@ mod hub;
 mod import;
 mod inspect;
 mod lake;
+mod lm_eval;
 mod logits;
 mod loglikelihood;
 mod models;

@@ -14,7 +14,7 @@ use crate::render::{Screen, count};
 use crate::target::Target;
 
 use super::models::{self, Contestant};
-use super::tasks::{Prepared, Tasks};
+use super::tasks::{self, Prepared};
 
 /// Bytes of English text that a token of today's tokenizers covers, about; only for models whose tokenizer is not here.
 const BYTES_PER_TOKEN: f64 = 4.0;
@@ -23,7 +23,7 @@ const BYTES_PER_TOKEN: f64 = 4.0;
 ///
 /// # Errors
 /// A model does not load, or a task does not fit it.
-pub fn run(args: &RunArgs, contestants: &[Contestant], tasks: &Tasks, screen: Screen) -> anyhow::Result<Answer> {
+pub fn run(args: &RunArgs, contestants: &[Contestant], screen: Screen) -> anyhow::Result<Answer> {
     let mut text = String::new();
     let session = models::session(args)?;
     for contestant in contestants {
@@ -32,7 +32,7 @@ pub fn run(args: &RunArgs, contestants: &[Contestant], tasks: &Tasks, screen: Sc
             Target::Local(path) => Some(open_weights::open(path, args.running.options(), screen)?),
             Target::Hosted(_) => None,
         };
-        for prepared in tasks.of(contestant, opened.style, args)? {
+        for prepared in tasks::of(contestant, opened.style, args)? {
             let _ = writeln!(text, "{}", screen.bold(&format!("{} on {}", contestant.name, prepared.task.facts.name)));
             if let Some(first) = prepared.task.samples.first() {
                 text.push_str(&shown(first, local.as_ref())?);
@@ -57,7 +57,7 @@ fn shown(sample: &TaskSample, local: Option<&Model>) -> anyhow::Result<String> {
         }
         Ask::Rolling(text) => (text.clone(), "scored as a whole".to_owned()),
     };
-    let quoted: String = safe(&prompt).lines().map(|line| format!("  | {line}\n")).collect();
+    let quoted: String = safe(&prompt).lines().flat_map(|line| ["  | ", line, "\n"]).collect();
     Ok(format!(
         "  sample {}:\n{quoted}  {}\n  target: {}\n",
         safe(&sample.id),
@@ -71,7 +71,7 @@ fn rendered(request: &GenerationRequest, local: Option<&Model>) -> anyhow::Resul
         (prompt, Some(model)) => model.render(prompt)?,
         (Prompt::Text(text), None) => text.clone(),
         (Prompt::Messages(messages), None) => {
-            messages.iter().map(|m| format!("[{}] {}\n", m.role, m.content)).collect()
+            messages.iter().flat_map(|m| ["[", &m.role, "] ", &m.content, "\n"]).collect()
         }
     })
 }

@@ -39,7 +39,7 @@ pub fn run(args: &RunArgs, lake: Option<&Path>, screen: Screen) -> anyhow::Resul
     let contestants = models::find(args, &catalog)?;
     let tasks = Tasks::load(args)?;
     if args.dry_run {
-        return dry::run(args, &contestants, &tasks, screen);
+        return dry::run(args, &contestants, screen);
     }
     if args.until.is_some() && contestants.len() < 2 {
         bail!("--until compares models: name at least two with --model");
@@ -55,11 +55,11 @@ pub fn run(args: &RunArgs, lake: Option<&Path>, screen: Screen) -> anyhow::Resul
     std::thread::scope(|scope| {
         let (local, hosted): (Vec<_>, Vec<_>) = contestants.iter().partition(|contestant| contestant.is_local());
         for contestant in hosted {
-            let (tasks, done, shared, session) = (&tasks, &done, &shared, &session);
-            scope.spawn(move || one(args, contestant, tasks, done, shared, session, screen));
+            let (done, shared, session) = (&done, &shared, &session);
+            scope.spawn(move || one(args, contestant, done, shared, session, screen));
         }
         for contestant in local {
-            one(args, contestant, &tasks, &done, &shared, &session, screen);
+            one(args, contestant, &done, &shared, &session, screen);
         }
     });
     let mut shared = shared.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -104,15 +104,13 @@ fn hold(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
 fn one(
     args: &RunArgs,
     contestant: &Contestant,
-    tasks: &Tasks,
     done: &Done,
     shared: &Mutex<Shared>,
     session: &std::sync::Arc<weighbridge_api::Session>,
     screen: Screen,
 ) {
-    let asked = contestant
-        .open(args, session, screen)
-        .and_then(|opened| all_tasks(args, contestant, &opened, tasks, done, shared));
+    let asked =
+        contestant.open(args, session, screen).and_then(|opened| all_tasks(args, contestant, &opened, done, shared));
     if let Err(error) = asked {
         let message = format!("{error:#}");
         let mut held = hold(shared);
@@ -126,11 +124,10 @@ fn all_tasks(
     args: &RunArgs,
     contestant: &Contestant,
     opened: &Opened,
-    tasks: &Tasks,
     done: &Done,
     shared: &Mutex<Shared>,
 ) -> anyhow::Result<()> {
-    for prepared in tasks.of(contestant, opened.style, args)? {
+    for prepared in tasks::of(contestant, opened.style, args)? {
         if hold(shared).is_over() {
             return Ok(());
         }

@@ -68,10 +68,9 @@ fn short(name: &str, target: &Target) -> String {
 fn style(target: &Target, asked: Option<StyleArg>) -> Option<Style> {
     match (asked, target) {
         (Some(StyleArg::Text), _) => Some(Style::Text),
-        (Some(StyleArg::Chat), _) => Some(Style::Chat),
         (Some(StyleArg::Multiturn), _) => Some(Style::ChatMultiturn),
         (None, Target::Hosted(endpoint)) if endpoint.dialect == Dialect::OpenaiCompletions => Some(Style::Text),
-        (None, Target::Hosted(_)) => Some(Style::Chat),
+        (Some(StyleArg::Chat), _) | (None, Target::Hosted(_)) => Some(Style::Chat),
         (None, Target::Local(_)) => None,
     }
 }

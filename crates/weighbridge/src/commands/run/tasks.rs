@@ -34,8 +34,8 @@ impl Tasks {
         let all = load(args, Style::Text)?;
         let mut names: Vec<&str> = all.iter().map(|prepared| prepared.task.facts.name.as_str()).collect();
         names.sort_unstable();
-        if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
-            bail!("two tasks have the name '{}'; run them one after the other", pair[0]);
+        if let Some((twice, _)) = names.iter().zip(names.iter().skip(1)).find(|(a, b)| a == b) {
+            bail!("two tasks have the name '{twice}'; run them one after the other");
         }
         Ok(Self { all })
     }
@@ -45,29 +45,29 @@ impl Tasks {
         let facts = self.all.iter().map(|prepared| prepared.task.facts.clone());
         facts.map(|facts| TaskFacts { epochs: Some(args.epochs), ..facts }).collect()
     }
+}
 
-    /// The tasks as they are put to one model: in its form, with its settings. Log-likelihoods are asked of weights in this
-    /// process alone: for a host they are left out where there are texts to write besides, and are an error otherwise.
-    ///
-    /// # Errors
-    /// The model takes no task, or does not take what one asks for.
-    pub fn of(&self, contestant: &Contestant, style: Style, args: &RunArgs) -> anyhow::Result<Vec<Prepared>> {
-        let mut prepared = load(args, style)?;
-        if let Some(endpoint) = contestant.endpoint() {
-            let likelihood = |p: &Prepared| p.task.facts.protocol == Some(Protocol::Loglikelihood);
-            if args.protocol == Some(ProtocolArg::Both) {
-                prepared.retain(|p| !likelihood(p));
-            }
-            for prepared in &mut prepared {
-                fit(&mut prepared.task, endpoint, args)?;
-            }
-        } else {
-            for prepared in &mut prepared {
-                each_request(&mut prepared.task, &mut |request| *request = set(request, args, Sampling::GREEDY));
-            }
+/// The tasks as they are put to one model: in its form, with its settings. Log-likelihoods are asked of weights in this
+/// process alone: for a host they are left out where there are texts to write besides, and are an error otherwise.
+///
+/// # Errors
+/// The model takes no task, or does not take what one asks for.
+pub fn of(contestant: &Contestant, style: Style, args: &RunArgs) -> anyhow::Result<Vec<Prepared>> {
+    let mut prepared = load(args, style)?;
+    if let Some(endpoint) = contestant.endpoint() {
+        let likelihood = |p: &Prepared| p.task.facts.protocol == Some(Protocol::Loglikelihood);
+        if args.protocol == Some(ProtocolArg::Both) {
+            prepared.retain(|p| !likelihood(p));
         }
-        Ok(prepared)
+        for prepared in &mut prepared {
+            fit(&mut prepared.task, endpoint, args)?;
+        }
+    } else {
+        for prepared in &mut prepared {
+            each_request(&mut prepared.task, &mut |request| *request = set(request, args, Sampling::GREEDY));
+        }
     }
+    Ok(prepared)
 }
 
 /// Sets what the user has set; for the rest `sampling` where the task says nothing.
