@@ -211,7 +211,7 @@ fn may_print(path: &str) -> bool {
 fn names_lint(code: &str) -> bool {
     let other = |at: usize| {
         let (before, after) = (&code[..at], &code[at + "unsafe_code".len()..]);
-        before.ends_with(['"', '.']) || after.starts_with(": ") || after.starts_with("\\")
+        before.ends_with(['"', '.']) || after.starts_with(": ")
     };
     has_word(code, "unsafe_code") && code.match_indices("unsafe_code").any(|(at, _)| !other(at))
 }
@@ -396,6 +396,7 @@ mod tests {
             (source, "//! W.\n#[expect(unsafe_code, reason = \"r\")]\n", &["2: lifts the lint against unsafe"]),
             (source, "//! W.\n#![cfg_attr(x, expect(unsafe_code, reason = \"r\"))]\n", &["2: lifts the lint"]),
             (source, "//! W.\n// unsafe_code is a lint.\n", &[]),
+            (source, "//! W.\nconst KEYS: &[&str] = &[\"unsafe_code\"];\n", &[]),
             ("crates/engine/src/k.rs", "//! W.\n#![expect(unsafe_code, reason = \"r\")]\n", &[]),
             ("crates/engine/src/k.rs", "//! W.\n#![expect(\n    unsafe_code,\n    reason = \"r\"\n)]\n", &[]),
             ("crates/engine/src/k.rs", "//! W.\n#![expect(unsafe_code)]\n", &["2: lifts the lint against unsafe"]),
