@@ -85,8 +85,12 @@ fn with_scores(facts: TaskFacts, scoring: &Scoring, path: &Path) -> Result<TaskF
 
 /// The scorer that the form of a question calls for.
 fn default_scorer(path: &Path, question: &Question) -> Result<ScorerSpec, TaskError> {
+    // Worked solutions of GSM8K end with the number behind this mark.
+    let number = |target: &String| target.contains("#### ") || target.trim().parse::<f64>().is_ok();
     let name = if question.row.contains_key("instruction_id_list") {
         "ifeval"
+    } else if question.choices.is_empty() && !question.target.is_empty() && question.target.iter().all(number) {
+        "numeric"
     } else if question.choices.is_empty() {
         "match"
     } else {

@@ -144,9 +144,10 @@ fn all_tasks(
         };
         let ended = job.run(&*opened.model, &mut |at, record| {
             let mut held = hold(shared);
-            if held.is_over() {
+            if held.problem.is_some() {
                 return ControlFlow::Break(());
             }
+            // What came after the comparison was settled was paid for: it is kept, and changes nothing.
             let line = LogLine::Sample(Box::new(record));
             if let Err(error) = held.writer.write(&line) {
                 held.problem = Some(error.into());
@@ -159,7 +160,7 @@ fn all_tasks(
                 held.event(EventKind::Decided, None, Some(words));
                 return ControlFlow::Break(());
             }
-            ControlFlow::Continue(())
+            if held.is_over() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         });
         match ended.map_err(|error| anyhow!(error))? {
             Ended::SpendLimit => {
