@@ -237,6 +237,28 @@ pub struct SampleRecord {
     pub metadata: BTreeMap<String, Value>,
 }
 
+impl SampleRecord {
+    /// A record of which nothing is known yet.
+    #[must_use]
+    pub const fn new(key: SampleKey) -> Self {
+        Self {
+            key,
+            index: None,
+            group: None,
+            state: SampleState::Missing,
+            scores: Vec::new(),
+            input: None,
+            choices: Vec::new(),
+            target: Vec::new(),
+            doc: None,
+            answers: Vec::new(),
+            loglikelihoods: Vec::new(),
+            error: None,
+            metadata: BTreeMap::new(),
+        }
+    }
+}
+
 /// A score of one sample.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Score {
@@ -266,6 +288,24 @@ pub struct Score {
     /// Version of the scorer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<u32>,
+}
+
+impl Score {
+    /// A score in that state, without a number yet.
+    #[must_use]
+    pub const fn new(name: String, state: SampleState) -> Self {
+        Self {
+            name,
+            state,
+            value: None,
+            parts: None,
+            answer: None,
+            explanation: None,
+            grader: None,
+            cost: None,
+            version: None,
+        }
+    }
 }
 
 /// A text that a model wrote for a sample.

@@ -30,29 +30,22 @@ fn sample(i: usize) -> LogLine {
     // Texts of many lengths, some of which hardly compress.
     let noise: String = blake3::hash(&i.to_le_bytes()).to_hex().as_str().repeat(i % 5);
     LogLine::Sample(Box::new(SampleRecord {
-        key: SampleKey { task: "arc".into(), model: "local/pythia".into(), sample: format!("s{i}"), epoch: 1 },
         index: Some(i as u64),
-        group: None,
         state: SampleState::Scored,
         scores: vec![Score {
-            name: "acc".into(),
-            state: SampleState::Scored,
             value: Some(f64::from(u32::from(i.is_multiple_of(3)))),
-            parts: None,
-            answer: None,
-            explanation: None,
-            grader: None,
-            cost: None,
-            version: None,
+            ..Score::new("acc".into(), SampleState::Scored)
         }],
-        input: None,
         choices: vec![],
         target: vec!["größer\n→ 🐘".into()],
-        doc: None,
         answers: vec![ModelAnswer { text: Some(noise), ..ModelAnswer::default() }],
         loglikelihoods: vec![],
-        error: None,
-        metadata: BTreeMap::new(),
+        ..SampleRecord::new(SampleKey {
+            task: "arc".into(),
+            model: "local/pythia".into(),
+            sample: format!("s{i}"),
+            epoch: 1,
+        })
     }))
 }
 

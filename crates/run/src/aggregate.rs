@@ -30,6 +30,8 @@ pub struct Aggregate {
     pub value: Option<f64>,
     /// Its standard error; `None` where the aggregation has none, or too few samples.
     pub standard_error: Option<f64>,
+    /// Samples behind the number, each once however often it was repeated.
+    pub n: u64,
     /// The number if every sample without a score were wrong, and if every one were right. Only for means of scores between
     /// 0 and 1.
     pub bounds: Option<(f64, f64)>,
@@ -208,7 +210,7 @@ impl Kind {
         };
         let draws = bootstrap.draws.min(most);
         let chunk = draws.clamp(1, 1000);
-        let generators = (0..draws / chunk).map(|seed| Rc::new(RefCell::new(PythonRandom::new(seed))));
+        let generators = (0..draws / chunk).map(|seed| Rc::new(RefCell::new(PythonRandom::new(seed.into()))));
         let draws = generators.flat_map(|random| std::iter::repeat_n(random, chunk as usize));
         self.spread(rows, draws.map(|random| move |times: &mut [f64]| random.borrow_mut().counts(times)))
     }
@@ -303,11 +305,12 @@ impl Column {
     }
 
     fn finish(&self, bootstrap: Bootstrap, lm_eval: bool) -> Aggregate {
-        let (value, standard_error) = if self.by_sample.is_empty() {
-            (self.own.value(self.kind), self.own.standard_error(self.kind, |rows| self.kind.bootstrap(rows, bootstrap)))
+        let (value, standard_error, n) = if self.by_sample.is_empty() {
+            let error = self.own.standard_error(self.kind, |rows| self.kind.bootstrap(rows, bootstrap));
+            (self.own.value(self.kind), error, self.states.scored)
         } else {
             let means: MeanAccumulator = self.by_sample.values().map(|(sum, n)| sum / *n as f64).collect();
-            (means.mean().ok(), means.standard_error().ok())
+            (means.mean().ok(), means.standard_error().ok(), means.count())
         };
         let (lm_eval_value, lm_eval_standard_error) = if lm_eval {
             let of = &self.lm_eval;
@@ -329,6 +332,7 @@ impl Column {
             higher_is_better: self.higher_is_better,
             value,
             standard_error,
+            n,
             bounds,
             lm_eval_value,
             lm_eval_standard_error,

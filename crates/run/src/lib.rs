@@ -12,5 +12,5 @@ mod task;
 pub use aggregate::{Aggregate, Aggregator, Bootstrap, GroupPart, group};
 pub use error::TaskError;
 pub use runner::{Ended, Job};
-pub use scoring::{Scorer, Scoring, score};
+pub use scoring::{Scorer, Scoring};
 pub use task::{Ask, Style, Task, TaskOptions, TaskSample};

@@ -46,14 +46,14 @@ pub enum Ended {
 }
 
 impl Job<'_> {
-    /// Asks what is left. `each` gets the position of the sample in `task.samples` and its record; a break ends the job.
+    /// Asks what is left. `each` gets the record of a sample as it ends; a break ends the job.
     ///
     /// # Errors
     /// The model can do nothing of the kind, or failed as a whole.
     pub fn run(
         &self,
         model: &dyn LanguageModel,
-        each: &mut dyn FnMut(usize, SampleRecord) -> ControlFlow<()>,
+        each: &mut dyn FnMut(SampleRecord) -> ControlFlow<()>,
     ) -> Result<Ended, ModelError> {
         let left: Vec<(usize, u32)> = (1..=self.epochs)
             .flat_map(|epoch| self.order.iter().map(move |at| (*at, epoch)))
@@ -71,7 +71,7 @@ impl Job<'_> {
         &self,
         model: &dyn LanguageModel,
         left: &[(usize, u32)],
-        each: &mut dyn FnMut(usize, SampleRecord) -> ControlFlow<()>,
+        each: &mut dyn FnMut(SampleRecord) -> ControlFlow<()>,
     ) -> Result<Ended, ModelError> {
         // Requests in flight, by their number: which of `left`, and which text of it.
         let mut in_flight: BTreeMap<usize, (usize, usize)> = BTreeMap::new();
@@ -113,7 +113,7 @@ impl Job<'_> {
                 return ControlFlow::Continue(());
             }
             let calls = texts.remove(&i).unwrap_or_default().into_values().collect();
-            let done = each(at, self.scored(written(self.blank(sample, epoch), calls)));
+            let done = each(self.scored(written(self.blank(sample, epoch), calls)));
             if done.is_break() {
                 ended = Ended::Stopped;
             }
@@ -126,7 +126,7 @@ impl Job<'_> {
         &self,
         model: &dyn LanguageModel,
         left: &[(usize, u32)],
-        each: &mut dyn FnMut(usize, SampleRecord) -> ControlFlow<()>,
+        each: &mut dyn FnMut(SampleRecord) -> ControlFlow<()>,
     ) -> Result<Ended, ModelError> {
         for group in left.chunks(TOGETHER) {
             let of = |at: usize| match &self.task.samples[at].ask {
@@ -142,7 +142,7 @@ impl Job<'_> {
                 record.input = of(*at).first().map(|request| Prompt::Text(request.context.clone()));
                 record.loglikelihoods =
                     of(*at).iter().zip(&mut found).map(|(r, found)| scored_text(&r.continuation, &found)).collect();
-                if each(*at, self.scored(record)).is_break() {
+                if each(self.scored(record)).is_break() {
                     return Ok(Ended::Stopped);
                 }
             }
@@ -154,7 +154,7 @@ impl Job<'_> {
         &self,
         model: &dyn LanguageModel,
         left: &[(usize, u32)],
-        each: &mut dyn FnMut(usize, SampleRecord) -> ControlFlow<()>,
+        each: &mut dyn FnMut(SampleRecord) -> ControlFlow<()>,
     ) -> Result<Ended, ModelError> {
         for (at, epoch) in left {
             let sample = &self.task.samples[*at];
@@ -162,7 +162,7 @@ impl Job<'_> {
             let found = model.loglikelihood_rolling(std::slice::from_ref(text), &|_| {})?;
             let mut record = self.blank(sample, *epoch);
             record.loglikelihoods = found.iter().map(|found| scored_text(text, found)).collect();
-            if each(*at, self.scored(record)).is_break() {
+            if each(self.scored(record)).is_break() {
                 return Ok(Ended::Stopped);
             }
         }
@@ -177,24 +177,17 @@ impl Job<'_> {
     /// A record without an answer.
     fn blank(&self, sample: &TaskSample, epoch: u32) -> SampleRecord {
         SampleRecord {
-            key: SampleKey {
+            index: Some(sample.index),
+            group: sample.group.clone(),
+            choices: sample.choices.clone(),
+            target: sample.target.clone(),
+            doc: sample.doc.clone(),
+            ..SampleRecord::new(SampleKey {
                 task: self.task.facts.name.clone(),
                 model: self.model.to_owned(),
                 sample: sample.id.clone(),
                 epoch,
-            },
-            index: Some(sample.index),
-            group: sample.group.clone(),
-            state: SampleState::Missing,
-            scores: Vec::new(),
-            input: None,
-            choices: sample.choices.clone(),
-            target: sample.target.clone(),
-            doc: sample.doc.clone(),
-            answers: Vec::new(),
-            loglikelihoods: Vec::new(),
-            error: None,
-            metadata: BTreeMap::new(),
+            })
         }
     }
 }

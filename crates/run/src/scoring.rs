@@ -52,19 +52,6 @@ impl Scorer {
             Ready::LmEval(prepared) => prepared.score(record),
             Ready::Scorers(scorers) => scorers.iter().map(|scorer| scorer.score(record)).collect(),
         };
-        with_state(scores)
+        (scores.first().map_or(SampleState::Missing, |main| main.state), scores)
     }
-}
-
-/// As [`Scorer::score`], for one sample: it compiles everything anew.
-#[must_use]
-pub fn score(scoring: &Scoring, record: &SampleRecord) -> (SampleState, Vec<Score>) {
-    with_state(match scoring {
-        Scoring::LmEval(scoring) => lm_eval::score(scoring, record),
-        Scoring::Scorers(specs) => specs.iter().map(|spec| scorer::score(spec, record)).collect(),
-    })
-}
-
-fn with_state(scores: Vec<Score>) -> (SampleState, Vec<Score>) {
-    (scores.first().map_or(SampleState::Missing, |main| main.state), scores)
 }

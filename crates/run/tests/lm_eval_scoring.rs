@@ -24,21 +24,7 @@ fn scoring(output_type: OutputType, metrics: &[&str]) -> lm_eval::Scoring {
 }
 
 fn record() -> SampleRecord {
-    SampleRecord {
-        key: SampleKey { task: "t".into(), model: "m".into(), sample: "1".into(), epoch: 1 },
-        index: None,
-        group: None,
-        state: SampleState::Missing,
-        scores: Vec::new(),
-        input: None,
-        choices: Vec::new(),
-        target: Vec::new(),
-        doc: None,
-        answers: Vec::new(),
-        loglikelihoods: Vec::new(),
-        error: None,
-        metadata: BTreeMap::new(),
-    }
+    SampleRecord::new(SampleKey { task: "t".into(), model: "m".into(), sample: "1".into(), epoch: 1 })
 }
 
 fn answered(texts: &[&str], target: &[&str]) -> SampleRecord {

@@ -11,24 +11,14 @@ mod ifeval;
 #[path = "scorer/states.rs"]
 mod states;
 
-use weighbridge_core::{ModelAnswer, SampleKey, SampleRecord, SampleState};
+use weighbridge_core::{ModelAnswer, SampleKey, SampleRecord};
 
 /// A record with one answer, as the runner makes it.
 fn record(answer: Option<&str>, target: &[&str]) -> SampleRecord {
     let key = SampleKey { task: "t".into(), model: "m".into(), sample: "1".into(), epoch: 1 };
     SampleRecord {
-        key,
-        index: None,
-        group: None,
-        state: SampleState::Missing,
-        scores: Vec::new(),
-        input: None,
-        choices: Vec::new(),
         target: target.iter().map(ToString::to_string).collect(),
-        doc: None,
         answers: vec![ModelAnswer { text: answer.map(str::to_owned), ..ModelAnswer::default() }],
-        loglikelihoods: Vec::new(),
-        error: None,
-        metadata: std::collections::BTreeMap::new(),
+        ..SampleRecord::new(key)
     }
 }

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use weighbridge_core::{EventKind, LogLine, RunHeader, SampleKey, SampleRecord, SampleState, StateCounts};
+use weighbridge_core::{Estimate, EventKind, LogLine, RunHeader, SampleKey, SampleRecord, SampleState, StateCounts};
 use weighbridge_logs::{LogError, Sink};
 use weighbridge_run::{Aggregate, Aggregator, Bootstrap, Scoring};
 use weighbridge_stats::Interval;
 use weighbridge_stats::proportion::wilson;
 
+use crate::render::interval;
 use crate::render::reply::dollars;
 use crate::render::table::Rows;
 
@@ -23,13 +24,12 @@ pub struct Summary {
 /// One model on one task.
 struct Side {
     scores: Aggregator,
-    output_tokens: u64,
-    usd: f64,
-    /// Answers that state no tokens, or no price.
+    /// Sums over what answers state; `None` as long as none has.
+    output_tokens: Option<u64>,
+    usd: Option<f64>,
+    /// Answers that state no tokens, or no price: the sums are then unknown.
     uncounted: u64,
     unpriced: u64,
-    /// Texts asked for; none where likelihoods were.
-    written: u64,
     local: bool,
 }
 
@@ -41,10 +41,9 @@ pub struct Line {
     score: String,
     /// True for the score that stands for the task.
     main: bool,
-    value: Option<f64>,
+    /// The number with its interval; `None` where no sample has the score.
+    estimate: Option<Estimate>,
     standard_error: Option<f64>,
-    lower: Option<f64>,
-    upper: Option<f64>,
     /// The mean with every sample without a score taken as wrong, and as right.
     if_missing_wrong: Option<f64>,
     if_missing_right: Option<f64>,
@@ -88,12 +87,11 @@ impl Summary {
         side.scores.add(&sample.key.sample, sample.state, &sample.scores);
         for answer in &sample.answers {
             match answer.usage.output {
-                Some(tokens) => side.output_tokens += tokens,
+                Some(tokens) => *side.output_tokens.get_or_insert(0) += tokens,
                 None => side.uncounted += u64::from(answer.text.is_some()),
             }
-            side.written += 1;
             match answer.cost.usd {
-                Some(usd) => side.usd += usd.0,
+                Some(usd) => *side.usd.get_or_insert(0.0) += usd.0,
                 None => side.unpriced += u64::from(answer.text.is_some()),
             }
         }
@@ -129,20 +127,16 @@ impl Summary {
             &[],
         );
         for line in self.lines() {
-            let number = |value: Option<f64>| value.map_or_else(|| "?".to_owned(), |v| format!("{v:.4}"));
-            let interval = match (line.lower, line.upper) {
-                (Some(lower), Some(upper)) => format!("[{lower:.4}, {upper:.4}]"),
-                _ => "unknown".to_owned(),
-            };
+            let estimate = line.estimate.as_ref();
             rows.cells.push(vec![
                 line.task.clone(),
                 line.model.clone(),
                 line.score.clone(),
-                number(line.value),
-                interval,
+                estimate.map_or_else(|| "?".to_owned(), |e| format!("{:.4}", e.value)),
+                estimate.map_or_else(|| "unknown".to_owned(), |e| interval(e, 4)),
                 line.states.scored.to_string(),
                 not_scored(&line),
-                line.output_tokens.map_or_else(|| "-".to_owned(), |n| n.to_string()),
+                line.output_tokens.map_or_else(|| "?".to_owned(), |n| n.to_string()),
                 match line.cost_usd {
                     _ if line.own_machine => "own machine".to_owned(),
                     None => "?".to_owned(),
@@ -154,14 +148,28 @@ impl Summary {
     }
 }
 
-/// The 95 % interval of a mean: Wilson's where every score is 0 or 1, else Student's. Scores between 0 and 1 have the
+/// Coverage of the intervals.
+const LEVEL: f64 = 0.95;
+
+/// The number with its interval: Wilson's where every score is 0 or 1, else Student's. Scores between 0 and 1 have the
 /// variance `p (1 - p) n / (n - 1)` only where each is one of its ends.
-fn interval(value: f64, error: f64, n: f64) -> Option<Interval> {
-    let binary = (0.0..=1.0).contains(&value) && (error * error * (n - 1.0) - value * (1.0 - value)).abs() < 1e-9;
-    if binary {
-        return wilson((value * n).round() as u64, n as u64, 0.95).ok();
+fn estimate(aggregate: &Aggregate) -> Option<Estimate> {
+    let (value, n) = (aggregate.value?, aggregate.n);
+    let of = |interval: Option<Interval>, method: &str| Estimate {
+        value,
+        lower: interval.map(|i| i.lower),
+        upper: interval.map(|i| i.upper),
+        level: LEVEL,
+        method: method.to_owned(),
+        n,
+    };
+    let Some(error) = aggregate.standard_error else { return Some(of(None, "no standard error: too few samples")) };
+    let freedom = n as f64 - 1.0;
+    let binary = (0.0..=1.0).contains(&value) && (error * error * freedom - value * (1.0 - value)).abs() < 1e-9;
+    if binary && aggregate.aggregation == "mean" {
+        return Some(of(wilson((value * n as f64).round() as u64, n, LEVEL).ok(), "Wilson interval of a share"));
     }
-    Interval::student(value, error, n - 1.0, 0.95).ok()
+    Some(of(Interval::student(value, error, freedom, LEVEL).ok(), "Student interval over samples"))
 }
 
 /// The states of samples without a score, and what the value would be with all of them wrong or right.
@@ -187,30 +195,25 @@ impl Side {
             header.and_then(|h| h.tasks.iter().find(|facts| facts.name == key.task)).cloned().unwrap_or_default();
         let scoring: Option<Scoring> = facts.scoring.clone().and_then(|stated| serde_json::from_value(stated).ok());
         let scores = Aggregator::new(&facts, scoring.as_ref(), Bootstrap::default());
-        Self { scores, output_tokens: 0, usd: 0.0, uncounted: 0, unpriced: 0, written: 0, local }
+        Self { scores, output_tokens: None, usd: None, uncounted: 0, unpriced: 0, local }
     }
 
     fn line(&self, task: &str, model: &str, main: bool, aggregate: Aggregate) -> Line {
-        let freedom = aggregate.states.scored as f64 - 1.0;
-        let known = aggregate.value.zip(aggregate.standard_error);
-        let interval = known.and_then(|(value, error)| interval(value, error, freedom + 1.0));
         let bounds = aggregate.bounds.filter(|_| aggregate.states.unscored() > 0);
         Line {
             task: task.to_owned(),
             model: model.to_owned(),
+            estimate: estimate(&aggregate),
             score: aggregate.score,
             main,
-            value: aggregate.value,
             standard_error: aggregate.standard_error,
-            lower: interval.map(|i| i.lower),
-            upper: interval.map(|i| i.upper),
             if_missing_wrong: bounds.map(|(wrong, _)| wrong),
             if_missing_right: bounds.map(|(_, right)| right),
             lm_eval_value: aggregate.lm_eval_value,
             lm_eval_standard_error: aggregate.lm_eval_standard_error,
             states: aggregate.states,
-            output_tokens: (self.uncounted == 0 && self.written > 0).then_some(self.output_tokens),
-            cost_usd: (self.unpriced == 0 && !self.local).then_some(self.usd),
+            output_tokens: self.output_tokens.filter(|_| self.uncounted == 0),
+            cost_usd: self.usd.filter(|_| self.unpriced == 0),
             own_machine: self.local,
         }
     }

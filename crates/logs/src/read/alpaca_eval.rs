@@ -108,29 +108,21 @@ fn read(source: &Source, sink: &mut dyn Sink) -> Result<ReadReport, LogError> {
         let prompt = if input.is_empty() { instruction } else { format!("{instruction}\n\n{input}") };
         item.count_rest("*", &mut report.unknown_fields);
         sink.line(LogLine::Sample(Box::new(SampleRecord {
-            key: SampleKey { task: TASK.to_owned(), model, sample: first.to_string(), epoch },
             index: Some(first),
             group,
             state,
             scores: vec![Score {
-                name: PREFERENCE.to_owned(),
-                state,
                 value,
-                parts: None,
-                answer: None,
                 explanation,
                 grader,
                 cost: price.map(|price| Cost { usd: Some(Usd(price)), ..Cost::default() }),
-                version: None,
+                ..Score::new(PREFERENCE.to_owned(), state)
             }],
             input: Some(Prompt::Text(prompt)),
-            choices: Vec::new(),
-            target: Vec::new(),
-            doc: None,
             answers: answer.into_iter().collect(),
-            loglikelihoods: Vec::new(),
             error: (state == SampleState::HarnessError).then(|| "the judge gave no preference".to_owned()),
             metadata,
+            ..SampleRecord::new(SampleKey { task: TASK.to_owned(), model, sample: first.to_string(), epoch })
         })))
     })?;
     if outside > 0 {

@@ -314,28 +314,20 @@ fn begin(known: &Known<'_>, key: &Instance, position: u64, stats: Numbers) -> Sa
     }
     let scored = scores.iter().any(|score| Some(score.name.as_str()) == known.main);
     SampleRecord {
-        key: SampleKey {
-            task: known.task.to_owned(),
-            model: known.model.to_owned(),
-            sample: key.0.clone(),
-            epoch: key.1 + 1,
-        },
         index: Some(position),
-        group: None,
         state: if scored { SampleState::Scored } else { SampleState::Missing },
         scores,
-        input: None,
-        choices: Vec::new(),
-        target: Vec::new(),
-        doc: None,
-        answers: Vec::new(),
-        loglikelihoods: Vec::new(),
-        error: None,
         metadata: if others.is_empty() {
             BTreeMap::new()
         } else {
             BTreeMap::from([("stats".to_owned(), others.into())])
         },
+        ..SampleRecord::new(SampleKey {
+            task: known.task.to_owned(),
+            model: known.model.to_owned(),
+            sample: key.0.clone(),
+            epoch: key.1 + 1,
+        })
     }
 }
 

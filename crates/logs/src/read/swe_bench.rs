@@ -182,28 +182,11 @@ fn submission(folder: &Path, sink: &mut dyn Sink, report: &mut ReadReport) -> Re
         let answers = patch.map(|text| ModelAnswer { text: Some(text), ..ModelAnswer::default() });
         LogLine::Sample(Box::new(SampleRecord {
             group: repository(&id),
-            key: SampleKey { task: task.clone(), model: name.clone(), sample: id, epoch: 1 },
-            index: None,
             state,
-            scores: vec![Score {
-                name: RESOLVED.to_owned(),
-                state,
-                value,
-                parts: None,
-                answer: None,
-                explanation: None,
-                grader: None,
-                cost: None,
-                version: None,
-            }],
-            input: None,
-            choices: Vec::new(),
-            target: Vec::new(),
-            doc: None,
+            scores: vec![Score { value, ..Score::new(RESOLVED.to_owned(), state) }],
             answers: answers.into_iter().collect(),
-            loglikelihoods: Vec::new(),
             error: (!why.is_empty()).then(|| why.to_owned()),
-            metadata: BTreeMap::new(),
+            ..SampleRecord::new(SampleKey { task: task.clone(), model: name.clone(), sample: id, epoch: 1 })
         }))
     };
     let mut samples = 0_u64;

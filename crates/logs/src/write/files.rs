@@ -9,6 +9,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::LogError;
+use crate::source::hex;
 
 /// Most files that are open together.
 const OPEN: usize = 64;
@@ -90,8 +91,4 @@ pub(super) fn json(value: &impl Serialize, path: &Path) -> Result<Vec<u8>, LogEr
 /// SHA-256 of a text, hexadecimal.
 pub(super) fn sha256(text: &str) -> String {
     hex(&Sha256::digest(text.as_bytes()))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]).filter_map(|half| char::from_digit(half.into(), 16)).collect()
 }

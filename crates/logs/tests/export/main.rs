@@ -77,15 +77,12 @@ fn header() -> RunHeader {
 
 fn score(name: &str, state: SampleState, value: Option<f64>) -> Score {
     Score {
-        name: name.into(),
-        state,
         value,
         parts: value.is_none().then(|| json!({"n": 3})),
         answer: (state == SampleState::Scored).then(|| "42 €".into()),
         explanation: Some("because \"x\"\n".into()),
-        grader: None,
-        cost: None,
         version: Some(2),
+        ..Score::new(name.into(), state)
     }
 }
 
@@ -147,9 +144,7 @@ fn written(model: &str, i: usize, state: SampleState, epoch: u32) -> SampleRecor
 
 fn chosen(model: &str, i: usize) -> SampleRecord {
     SampleRecord {
-        key: SampleKey { task: "arc".into(), model: model.into(), sample: i.to_string(), epoch: 1 },
         index: Some(i as u64),
-        group: None,
         state: SampleState::Scored,
         scores: vec![
             score("acc,none", SampleState::Scored, Some(f64::from(u8::from(i == 0)))),
@@ -170,8 +165,7 @@ fn chosen(model: &str, i: usize) -> SampleRecord {
                 tokens: Some(1),
             })
             .collect(),
-        error: None,
-        metadata: BTreeMap::new(),
+        ..SampleRecord::new(SampleKey { task: "arc".into(), model: model.into(), sample: i.to_string(), epoch: 1 })
     }
 }
 

@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 use weighbridge_core::{DatasetFacts, Protocol, ScoreFacts, TaskFacts};
 
+use super::PythonRandom;
 use super::config::{self, Function, TaskConfig, refusal};
 use super::dataset::{self, Dataset};
 use super::ported::{self, Native};
 use super::prompt::{self, Builder, Needs};
-use super::sampler::{Random, Sampler};
+use super::sampler::Sampler;
 use super::scoring::{FilterPipeline, MetricConfig, OutputType, Scoring};
 use crate::{Style, Task, TaskError, TaskOptions};
 
@@ -267,7 +268,7 @@ fn task(
     let shots = if config.num_fewshot == Some(0) { 0 } else { options.few_shot.or(config.num_fewshot).unwrap_or(0) };
     let pool = if shots == 0 { Vec::new() } else { pool(&config, &dataset)? };
     let sampler =
-        if config.fewshot.first { Sampler::First } else { Sampler::Drawn(Random::new(options.few_shot_seed)) };
+        if config.fewshot.first { Sampler::First } else { Sampler::Drawn(PythonRandom::new(options.few_shot_seed)) };
     let mut builder = Builder::new(&config, options, first, shots, pool, sampler, needs)?;
     let limit = options.limit.map_or(rows.len(), |limit| usize::try_from(limit).unwrap_or(usize::MAX));
     let samples = rows

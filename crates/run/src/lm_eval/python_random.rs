@@ -1,6 +1,9 @@
-//! Python's `random.Random`, as far as the bootstrap of lm-evaluation-harness uses it.
+//! Python's `random.Random`, as far as lm-evaluation-harness uses it: for its bootstrap and its choice of worked examples.
 //!
-//! MT19937 of Matsumoto and Nishimura (1998), seeded by `init_by_array` with the seed as its one word.
+//! MT19937 of Matsumoto and Nishimura (1998), seeded by `init_by_array` with the words of the seed as CPython does it, and
+//! `Random.sample` with its two branches.
+
+use std::collections::BTreeSet;
 
 const SIZE: usize = 624;
 const SHIFT: usize = 397;
@@ -8,14 +11,16 @@ const SHIFT: usize = 397;
 /// The generator.
 #[derive(Clone, Debug)]
 pub(crate) struct PythonRandom {
-    state: [u32; SIZE],
+    state: Box<[u32; SIZE]>,
     at: usize,
 }
 
 impl PythonRandom {
-    /// `random.Random(seed)` for a seed of one word.
-    pub(crate) fn new(seed: u32) -> Self {
-        let mut state = [19_650_218_u32; SIZE];
+    /// As `random.Random(seed)`.
+    pub(crate) fn new(seed: u64) -> Self {
+        let words = [seed as u32, (seed >> 32) as u32];
+        let key = if words[1] == 0 { &words[..1] } else { &words[..] };
+        let mut state = Box::new([19_650_218_u32; SIZE]);
         for i in 1..SIZE {
             let before = state[i - 1];
             state[i] = 1_812_433_253_u32.wrapping_mul(before ^ (before >> 30)).wrapping_add(i as u32);
@@ -30,8 +35,8 @@ impl PythonRandom {
                 *i = 1;
             }
         };
-        for _ in 0..SIZE {
-            step(&mut state, &mut i, 1_664_525, seed);
+        for (at, word) in key.iter().enumerate().cycle().take(SIZE) {
+            step(&mut state, &mut i, 1_664_525, word.wrapping_add(at as u32));
         }
         for _ in 1..SIZE {
             let minus = (i as u32).wrapping_neg();
@@ -72,6 +77,51 @@ impl PythonRandom {
             counts[row] += 1.0;
         }
     }
+
+    /// A number below `n`, as `_randbelow`; `n` is the length of a list and fits in 32 bits.
+    fn below(&mut self, n: usize) -> usize {
+        if n == 0 {
+            return 0;
+        }
+        let bits = usize::BITS - n.leading_zeros();
+        loop {
+            let drawn = (self.word() >> (32 - bits.min(32))) as usize;
+            if drawn < n {
+                return drawn;
+            }
+        }
+    }
+
+    /// The places that `sample(population, k)` takes from a population of `n`; `None` where it has fewer than `k`.
+    pub(crate) fn sample(&mut self, n: usize, k: usize) -> Option<Vec<usize>> {
+        if k > n {
+            return None;
+        }
+        let mut set_size = 21_usize;
+        if k > 5 {
+            let exponent = ((k * 3) as f64).log(4.0).ceil();
+            set_size = set_size.saturating_add(4_usize.saturating_pow(exponent as u32));
+        }
+        let mut taken = Vec::with_capacity(k);
+        if n <= set_size {
+            let mut pool: Vec<usize> = (0..n).collect();
+            for i in 0..k {
+                let j = self.below(n - i);
+                taken.push(pool[j]);
+                pool[j] = pool[n - i - 1];
+            }
+        } else {
+            let mut selected = BTreeSet::new();
+            for _ in 0..k {
+                let mut j = self.below(n);
+                while !selected.insert(j) {
+                    j = self.below(n);
+                }
+                taken.push(j);
+            }
+        }
+        Some(taken)
+    }
 }
 
 #[cfg(test)]
@@ -84,5 +134,21 @@ mod tests {
         let mut random = PythonRandom::new(0);
         assert_eq!((random.random(), random.random()), (0.844_421_851_525_048_1, 0.757_954_402_940_302_5));
         assert_eq!(PythonRandom::new(7).random(), 0.323_832_764_833_162_37);
+    }
+
+    #[test]
+    fn draws_as_python_does() {
+        let golden: Vec<(u64, usize, usize, Vec<usize>)> =
+            serde_json::from_str(include_str!("../../tests/lm_eval/sample.json")).unwrap();
+        assert!(golden.len() > 100);
+        let mut random = PythonRandom::new(0);
+        let mut seeded = None;
+        for (seed, n, k, expected) in golden {
+            if seeded != Some(seed) {
+                random = PythonRandom::new(seed);
+                seeded = Some(seed);
+            }
+            assert_eq!(random.sample(n, k).unwrap(), expected, "seed {seed}, {k} of {n}");
+        }
     }
 }

@@ -311,15 +311,9 @@ fn unread(finish: Option<Finish>, text: &str, record: &SampleRecord) -> SampleSt
 
 fn unscored(name: &str, state: SampleState, explanation: Option<String>) -> Score {
     Score {
-        name: name.to_owned(),
-        state,
-        value: None,
-        parts: None,
-        answer: None,
         explanation: explanation.map(|text| text::short(&text)),
-        grader: None,
-        cost: None,
         version: Some(VERSION),
+        ..Score::new(name.to_owned(), state)
     }
 }
 

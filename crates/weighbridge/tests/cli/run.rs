@@ -52,9 +52,9 @@ fn open_and_closed_models_answer_side_by_side() {
     let of =
         |model: &str| lines.iter().find(|line| line["model"] == model).unwrap_or_else(|| panic!("{model}: {lines:?}"));
     let (open, closed) = (of("speaker"), of("vllm:m"));
-    assert_eq!((&closed["value"], &closed["states"]["scored"]), (&0.5.into(), &20.into()));
+    assert_eq!((&closed["estimate"]["value"], &closed["states"]["scored"]), (&0.5.into(), &20.into()));
     // Its answers are cut off: those in which nothing can be found are no wrong answers, but none.
-    assert_eq!((&open["value"], &open["states"]["truncated"]), (&Value::Null, &20.into()));
+    assert_eq!((&open["estimate"], &open["states"]["truncated"]), (&Value::Null, &20.into()));
     assert_eq!(server.taken().len(), 20);
     // The same again asks nothing.
     home.run(&args);
@@ -136,6 +136,31 @@ fn a_comparison_stops_when_it_is_settled() {
     );
     let asked = scores(&home, "log.zst").len();
     assert!(asked < 400, "{asked} samples for a difference of one");
+}
+
+#[test]
+fn a_comparison_that_was_broken_off_is_settled_by_what_came_before() {
+    let slow = |text: &'static str| {
+        Server::start(move |asked| {
+            std::thread::sleep(Duration::from_millis(5));
+            Reply::text(asked, text)
+        })
+    };
+    let (right, wrong) = (slow("yes"), slow("no"));
+    let home = Home::fresh();
+    let row = |n: usize| format!("Q{n}?,yes\n");
+    let task = home.file("all.csv", format!("input,target\n{}", (0..400).map(row).collect::<String>()));
+    let (right, wrong) = (right.model("vllm:right"), wrong.model("vllm:wrong"));
+    let args =
+        ["run", &task, "-m", &wrong, "-m", &right, "--scorer", "match", "--until", "decided", "--concurrency", "1"];
+    let args = [&args[..], &["--no-cache", "--no-lake", "-o", "log.zst"]].concat();
+    let mut child = home.command(&args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the program");
+    std::thread::sleep(Duration::from_millis(80));
+    child.kill().expect("a kill");
+    child.wait().expect("its end");
+    let run = home.run(&args);
+    assert!(run.err.contains("settled after"), "{}", run.err);
+    assert!(scores(&home, "log.zst").len() < 400);
 }
 
 #[test]

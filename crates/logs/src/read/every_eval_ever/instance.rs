@@ -106,16 +106,12 @@ impl Rows {
         let value = value.or_else(|| correct.map(|correct| f64::from(u8::from(correct))));
         let state = state(value, error.as_deref());
         let score = Score {
-            name: place.score,
-            state,
             value: value.filter(|_| state == SampleState::Scored),
             // The form asks for a score even where an error left none.
             parts: value.filter(|_| state != SampleState::Scored).map(|value| serde_json::json!({ "value": value })),
             answer,
-            explanation: None,
             grader: place.grader,
-            cost: None,
-            version: None,
+            ..Score::new(place.score, state)
         };
 
         let usage = usage(&mut row, unknown);
@@ -159,9 +155,6 @@ impl Rows {
         }
         row.finish(unknown);
         SampleRecord {
-            key: SampleKey { task: place.task, model, sample, epoch },
-            index: None,
-            group: None,
             state,
             scores: vec![score],
             input: prompt,
@@ -169,9 +162,9 @@ impl Rows {
             target,
             doc,
             answers,
-            loglikelihoods: Vec::new(),
             error,
             metadata,
+            ..SampleRecord::new(SampleKey { task: place.task, model, sample, epoch })
         }
     }
 }

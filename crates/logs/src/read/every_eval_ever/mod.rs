@@ -4,7 +4,6 @@
 
 mod aggregate;
 mod instance;
-mod sha256;
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -17,7 +16,6 @@ use weighbridge_core::{LogLine, ModelFacts, RUN_LOG_VERSION, RunHeader, TaskFact
 
 use self::aggregate::{Instances, is_aggregate, is_instance};
 use self::instance::Rows;
-use self::sha256::sha256;
 use super::json::{Meter, Pick, Tolerant, Unknown, count, top_keys};
 use super::{Format, ReadReport, Sink};
 use crate::source::reader;
@@ -212,7 +210,7 @@ impl Reading<'_> {
 
     fn check(&mut self, path: &Path, expect: &str) -> Result<(), LogError> {
         let file = File::open(path).map_err(LogError::io("read", path))?;
-        let found = sha256(file).map_err(LogError::io("read", path))?;
+        let found = crate::source::sha256_of(file).map_err(LogError::io("read", path))?;
         if !found.eq_ignore_ascii_case(expect) {
             let note = "the check sum is not that of the record: one of the two was changed";
             self.report.notes.push(format!("{}: {note}", path.display()));

@@ -126,17 +126,7 @@ pub(super) fn scores(
     let without = outcome.state();
     // With an error a score counts only where the run was told so.
     let counts = outcome.error.is_none() || context.score_on_error;
-    let blank = |name: &str, grader: Option<String>| Score {
-        name: name.to_owned(),
-        state: without,
-        value: None,
-        parts: None,
-        answer: None,
-        explanation: None,
-        grader,
-        cost: None,
-        version: None,
-    };
+    let blank = |name: &str, grader: Option<String>| Score { grader, ..Score::new(name.to_owned(), without) };
     let grader_of = |name: &str| {
         let found = context.scorers.iter().find(|scorer| scorer.name == name);
         let found = found.or_else(|| {

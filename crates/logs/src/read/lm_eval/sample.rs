@@ -134,24 +134,13 @@ pub(super) fn record(
     unknown: &mut Unknown,
 ) -> Result<SampleRecord, LogError> {
     let mut record = SampleRecord {
-        key: SampleKey {
+        index: Some(sample.doc),
+        ..SampleRecord::new(SampleKey {
             task: reading.task.to_owned(),
             model: reading.model.to_owned(),
             sample: sample.doc.to_string(),
             epoch: sample.epoch,
-        },
-        index: Some(sample.doc),
-        group: None,
-        state: SampleState::Missing,
-        scores: Vec::new(),
-        input: None,
-        choices: Vec::new(),
-        target: Vec::new(),
-        doc: None,
-        answers: Vec::new(),
-        loglikelihoods: Vec::new(),
-        error: None,
-        metadata: std::collections::BTreeMap::new(),
+        })
     };
     for (position, (mut row, at)) in sample.rows.into_iter().enumerate() {
         let bad = |problem: String| LogError::malformed(&sample.path, at.clone(), problem);
@@ -323,15 +312,10 @@ fn scores(record: &mut SampleRecord, reading: &Reading<'_>, position: usize, mut
             (false, None) => (SampleState::Scored, None, Some(value)),
         };
         record.scores.push(Score {
-            name: format!("{metric},{filter}"),
-            state,
             value: number,
             parts,
             answer: answer.clone(),
-            explanation: None,
-            grader: None,
-            cost: None,
-            version: None,
+            ..Score::new(format!("{metric},{filter}"), state)
         });
     }
     super::count_row(row, unknown);

@@ -39,21 +39,7 @@ pub(super) struct Keys {
 }
 
 fn empty(export: &Export, model: String, sample: String, index: Option<u64>) -> SampleRecord {
-    SampleRecord {
-        key: SampleKey { task: export.task.clone(), model, sample, epoch: 1 },
-        index,
-        group: None,
-        state: SampleState::Missing,
-        scores: Vec::new(),
-        input: None,
-        choices: Vec::new(),
-        target: Vec::new(),
-        doc: None,
-        answers: Vec::new(),
-        loglikelihoods: Vec::new(),
-        error: None,
-        metadata: BTreeMap::new(),
-    }
+    SampleRecord { index, ..SampleRecord::new(SampleKey { task: export.task.clone(), model, sample, epoch: 1 }) }
 }
 
 const fn score(name: String, state: SampleState, value: Option<f64>) -> Score {

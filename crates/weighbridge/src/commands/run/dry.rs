@@ -13,7 +13,7 @@ use crate::render::reply::{dollars, safe};
 use crate::render::{Screen, count};
 use crate::target::Target;
 
-use super::models::{self, Contestant};
+use super::models::Contestant;
 use super::tasks::{self, Prepared};
 
 /// Bytes of English text that a token of today's tokenizers covers, about; only for models whose tokenizer is not here.
@@ -25,14 +25,12 @@ const BYTES_PER_TOKEN: f64 = 4.0;
 /// A model does not load, or a task does not fit it.
 pub fn run(args: &RunArgs, contestants: &[Contestant], screen: Screen) -> anyhow::Result<Answer> {
     let mut text = String::new();
-    let session = models::session(args)?;
     for contestant in contestants {
-        let opened = contestant.open(args, &session, screen)?;
         let local = match &contestant.target {
             Target::Local(path) => Some(open_weights::open(path, args.running.options(), screen)?),
             Target::Hosted(_) => None,
         };
-        for prepared in tasks::of(contestant, opened.style, args)? {
+        for prepared in tasks::of(contestant, contestant.style(local.as_ref()), args)? {
             let _ = writeln!(text, "{}", screen.bold(&format!("{} on {}", contestant.name, prepared.task.facts.name)));
             if let Some(first) = prepared.task.samples.first() {
                 text.push_str(&shown(first, local.as_ref())?);

@@ -47,7 +47,7 @@ pub fn run(args: &RunArgs, lake: Option<&Path>, screen: Screen) -> anyhow::Resul
     let header = log::header(args, &contestants, &tasks);
     let path = log::path(args, &tasks)?;
     let (writer, done) = log::open(&path, &header)?;
-    let stop = args.until.map(|until| StopRule::new(until, &contestants, &tasks, args)).transpose()?;
+    let stop = args.until.map(|until| StopRule::new(until, &contestants, &tasks, args, &done)).transpose()?;
     let board = Board::new(&contestants, &tasks, args, &done, screen);
     let shared = Mutex::new(Shared { writer, stop, board, problem: None, failed: Vec::new(), spent: false });
     let session = models::session(args)?;
@@ -142,7 +142,7 @@ fn all_tasks(
             epochs: args.epochs,
             done: &done,
         };
-        let ended = job.run(&*opened.model, &mut |at, record| {
+        let ended = job.run(&*opened.model, &mut |record| {
             let mut held = hold(shared);
             if held.problem.is_some() {
                 return ControlFlow::Break(());
@@ -155,7 +155,7 @@ fn all_tasks(
             }
             let LogLine::Sample(record) = line else { return ControlFlow::Continue(()) };
             held.board.add(&record);
-            let met = held.stop.as_mut().and_then(|stop| stop.add(at, &record));
+            let met = held.stop.as_mut().and_then(|stop| stop.add(&record));
             if let Some(words) = met {
                 held.event(EventKind::Decided, None, Some(words));
                 return ControlFlow::Break(());

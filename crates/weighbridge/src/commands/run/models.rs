@@ -8,6 +8,7 @@ use anyhow::bail;
 use weighbridge_api::{Cache, Endpoint, Hosted, Session, SessionOptions};
 use weighbridge_catalog::Catalog;
 use weighbridge_core::{Dialect, LOCAL, LanguageModel, ModelFacts};
+use weighbridge_engine::Model;
 use weighbridge_run::Style;
 
 use crate::cli::{RunArgs, StyleArg};
@@ -112,6 +113,12 @@ impl Contestant {
         }
     }
 
+    /// Form of its prompts, with the model itself where it runs here.
+    pub fn style(&self, local: Option<&Model>) -> Style {
+        let text = local.is_some_and(|model| !model.has_template());
+        self.style.unwrap_or(if text { Style::Text } else { Style::Chat })
+    }
+
     /// The model, ready to be asked.
     ///
     /// # Errors
@@ -122,12 +129,12 @@ impl Contestant {
             Target::Local(path) => {
                 let quiet = Screen { progress: false, ..screen };
                 let model = open_weights::open(path, args.running.options(), quiet)?;
-                let style = self.style.unwrap_or(if model.has_template() { Style::Chat } else { Style::Text });
+                let style = self.style(Some(&model));
                 Ok(Opened { model: Box::new(model), style })
             }
             Target::Hosted(endpoint) => {
                 let model = Hosted::new((**endpoint).clone(), session)?;
-                Ok(Opened { model: Box::new(model), style: self.style.unwrap_or(Style::Chat) })
+                Ok(Opened { model: Box::new(model), style: self.style(None) })
             }
         }
     }

@@ -31,7 +31,9 @@ struct Line {
     states: BTreeMap<SampleState, u64>,
     done: u64,
     tokens: u64,
+    /// Dollars so far; answers without a price are counted beside.
     usd: f64,
+    unpriced: u64,
     local: bool,
     drawn: Instant,
 }
@@ -57,8 +59,16 @@ impl Board {
                 bar
             });
             let local = contestant.is_local();
-            let line =
-                Line { bar, states: BTreeMap::new(), done: 0, tokens: 0, usd: 0.0, local, drawn: Instant::now() };
+            let line = Line {
+                bar,
+                states: BTreeMap::new(),
+                done: 0,
+                tokens: 0,
+                usd: 0.0,
+                unpriced: 0,
+                local,
+                drawn: Instant::now(),
+            };
             lines.insert(contestant.name.clone(), line);
         }
         let mut board = Self { lines, _together: together };
@@ -81,7 +91,11 @@ impl Board {
         line.done += 1;
         for answer in &record.answers {
             line.tokens += answer.usage.output.unwrap_or(0);
-            line.usd += answer.cost.usd.filter(|_| !answer.cached).map_or(0.0, |usd| usd.0);
+            match answer.cost.usd {
+                _ if answer.cached => {}
+                Some(usd) => line.usd += usd.0,
+                None => line.unpriced += 1,
+            }
         }
         let Some(bar) = &line.bar else { return };
         let last = bar.length() == Some(line.done);
@@ -113,7 +127,12 @@ impl Drop for Board {
 impl Line {
     fn words(&self) -> String {
         let states: Vec<String> = self.states.iter().map(|(state, n)| format!("{n} {state}")).collect();
-        let money = if self.local { "own machine".to_owned() } else { dollars(Usd(self.usd)) };
+        let money = match self.unpriced {
+            _ if self.local => "own machine".to_owned(),
+            0 => dollars(Usd(self.usd)),
+            _ if self.usd == 0.0 => "dollars unknown".to_owned(),
+            n => format!("{} and {n} of unknown price", dollars(Usd(self.usd))),
+        };
         format!("{}, {} tokens, {money}", states.join(", "), self.tokens)
     }
 }

@@ -4,7 +4,7 @@
 //! that order, as far as both have come without a gap: an order that does not depend on the answers. The interval is a
 //! confidence sequence, which may be looked at after every sample; its level is divided among the models.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use anyhow::bail;
 use weighbridge_core::{Protocol, SampleRecord};
@@ -13,6 +13,7 @@ use weighbridge_stats::confidence_sequence::ConfidenceSequence;
 
 use crate::cli::{RunArgs, Until};
 
+use super::log::Done;
 use super::models::Contestant;
 use super::tasks::Tasks;
 
@@ -37,8 +38,8 @@ pub struct StopRule {
     until: Until,
     task: String,
     main: Option<String>,
-    /// Rank in the order, by position.
-    rank: Vec<usize>,
+    /// Place in the order, by id.
+    places: HashMap<String, usize>,
     models: Vec<Side>,
     met: bool,
 }
@@ -54,11 +55,17 @@ struct Side {
 }
 
 impl StopRule {
-    /// The rule for a run.
+    /// The rule for a run, with what it had seen before a break.
     ///
     /// # Errors
     /// There is more than one task, or samples are repeated: it would not be plain what is decided.
-    pub fn new(until: Until, contestants: &[Contestant], tasks: &Tasks, args: &RunArgs) -> anyhow::Result<Self> {
+    pub fn new(
+        until: Until,
+        contestants: &[Contestant],
+        tasks: &Tasks,
+        args: &RunArgs,
+        done: &Done,
+    ) -> anyhow::Result<Self> {
         let [prepared] = tasks.all.as_slice() else { bail!("--until takes one task and one protocol") };
         if args.epochs > 1 {
             bail!("--until takes no --epochs");
@@ -72,16 +79,18 @@ impl StopRule {
             let name = contestant.name.clone();
             models.push(Side { name, values: BTreeMap::new(), sequence, next: 0, left_out: 0 });
         }
-        let order = order(&prepared.task, args);
-        let mut rank = vec![0; order.len()];
-        for (place, at) in order.into_iter().enumerate() {
-            rank[at] = place;
-        }
+        let order = order(&prepared.task, args).into_iter().enumerate();
+        let places = order.map(|(place, at)| (prepared.task.samples[at].id.clone(), place)).collect();
         let facts = &prepared.task.facts;
         if facts.protocol == Some(Protocol::Loglikelihood) && contestants.iter().any(|c| !c.is_local()) {
             bail!("log-likelihoods are had of open weights alone; use --protocol generate");
         }
-        Ok(Self { until, task: facts.name.clone(), main: facts.main_score.clone(), rank, models, met: false })
+        let (task, main) = (facts.name.clone(), facts.main_score.clone());
+        let mut rule = Self { until, task, main, places, models, met: false };
+        for record in done.records() {
+            rule.add(record);
+        }
+        Ok(rule)
     }
 
     /// True once the rule is met.
@@ -90,13 +99,13 @@ impl StopRule {
     }
 
     /// Takes a sample; in words what is settled, when it is.
-    pub fn add(&mut self, at: usize, record: &SampleRecord) -> Option<String> {
+    pub fn add(&mut self, record: &SampleRecord) -> Option<String> {
         if self.met || record.key.task != self.task {
             return None;
         }
         let value = record.scores.iter().find(|s| Some(&s.name) == self.main.as_ref()).and_then(|score| score.value);
         let side = self.models.iter_mut().find(|side| side.name == record.key.model)?;
-        side.values.insert(self.rank[at], value);
+        side.values.insert(*self.places.get(&record.key.sample)?, value);
         let (first, others) = self.models.split_first_mut()?;
         for other in &mut *others {
             while let (Some(a), Some(b)) = (first.values.get(&other.next), other.values.get(&other.next)) {
